@@ -1,0 +1,1 @@
+"""Canonical records, hash chain, signed heads, numbered offline verification."""

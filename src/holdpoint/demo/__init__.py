@@ -1,0 +1,1 @@
+"""A realistic shop database and an agent that is held."""

@@ -1,0 +1,1 @@
+"""The ways in: PostgreSQL wire and web."""

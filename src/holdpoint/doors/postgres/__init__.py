@@ -1,0 +1,1 @@
+"""The PostgreSQL door: agents' clients connect here instead of to the database."""

@@ -1,0 +1,1 @@
+"""A PostgreSQL server from packaged binaries, for the demo, tests and sandboxes."""

@@ -1,0 +1,1 @@
+"""The asyncio driver of the gate: recorder, probes, waiters, clock."""

@@ -1,0 +1,1 @@
+"""How much a statement would change; each figure with its basis."""

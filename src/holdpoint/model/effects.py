@@ -1,0 +1,188 @@
+"""What a statement does: the closed set of effects, and what they touch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Effect(StrEnum):
+    """The closed set of the design, section 4."""
+
+    READ = "read"
+    WRITE = "write"  # INSERT, filtered UPDATE/DELETE/MERGE
+    BULK_WRITE = "bulk_write"  # UPDATE/DELETE/MERGE without an effective filter
+    DDL = "ddl"
+    DESTRUCTIVE = "destructive"  # DROP, TRUNCATE, column drop: data that cannot come back
+    PRIVILEGE = "privilege"  # GRANT, REVOKE, role changes, SET ROLE, SECURITY DEFINER
+    SESSION_ESCAPE = "session_escape"  # leaving the read-only state, shadowing names
+    SERVER_SIDE = "server_side"  # files, programs, dblink/FDW, extensions, ALTER SYSTEM, backends
+    EXHAUSTION = "exhaustion"  # sleep, lock-taking, unbounded products
+    UNKNOWN = "unknown"
+
+
+class Dialect(StrEnum):
+    """Whose grammar a text is read with."""
+
+    POSTGRES = "postgres"
+
+
+class Access(StrEnum):
+    """How a statement uses an object."""
+
+    READ = "read"
+    WRITE = "write"
+    DEFINE = "define"
+
+
+class ObjectKind(StrEnum):
+    """Kinds of objects a statement can name; ``RELATION`` when only a catalog could tell."""
+
+    RELATION = "relation"
+    INDEX = "index"
+    SEQUENCE = "sequence"
+    VIEW = "view"
+    SCHEMA = "schema"
+    DATABASE = "database"
+    FUNCTION = "function"
+    TYPE = "type"
+    ROLE = "role"
+    EXTENSION = "extension"
+    OTHER = "other"
+
+
+class TransactionMark(StrEnum):
+    """Transaction control in a statement, for tracking what a session has open."""
+
+    NONE = ""
+    BEGIN = "begin"
+    COMMIT = "commit"
+    ROLLBACK = "rollback"
+    SAVEPOINT = "savepoint"
+    ROLLBACK_TO = "rollback_to"
+    PREPARE_TRANSACTION = "prepare_transaction"
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectUse:
+    """One object of the database and how a statement uses it. Names as the server folds them."""
+
+    name: str
+    schema: str = ""
+    kind: ObjectKind = ObjectKind.RELATION
+    access: Access = Access.READ
+
+    @property
+    def label(self) -> str:
+        """``schema.name`` as people write it."""
+        return f"{self.schema}.{self.name}" if self.schema else self.name
+
+
+class MarkKind(StrEnum):
+    """What the reader noticed about a statement; one or more hazards speak of each kind."""
+
+    NO_WHERE = "no_where"  # subject: table; detail: UPDATE, DELETE
+    CONSTANT_WHERE = "constant_where"  # the filter is true for every row
+    MERGE_UNFILTERED = "merge_unfiltered"
+    TRUNCATE = "truncate"
+    DROP = "drop"  # subject: object; detail: TABLE, INDEX, SCHEMA, ...
+    DROP_COLUMN = "drop_column"  # subject: table; detail: column
+    ALTER_TABLE = "alter_table"  # subject: table; detail: what is altered
+    CREATE = "create"
+    CREATE_INDEX = "create_index"  # subject: table; detail: "concurrently" or ""
+    PRIVILEGE = "privilege"  # GRANT, REVOKE, roles, ownership, policies
+    ASSUME_ROLE = "assume_role"  # SET ROLE, SET SESSION AUTHORIZATION
+    SECURITY_DEFINER = "security_definer"
+    READ_WRITE = "read_write"  # leaves the read-only state
+    SEARCH_PATH = "search_path"
+    READING_SETTING = "reading_setting"  # changes how later text is read
+    UNSAFE_SETTING = "unsafe_setting"  # subject: setting; one the gate does not know as harmless
+    PROGRAM = "program"  # COPY ... PROGRAM
+    SERVER_FILE = "server_file"  # subject: path or function
+    FUNCTION = "function"  # subject: known dangerous built-in; detail: why
+    UNKNOWN_FUNCTION = "unknown_function"
+    EXTENSION = "extension"
+    LANGUAGE = "language"
+    SYSTEM_SETTING = "system_setting"  # ALTER SYSTEM, ALTER DATABASE/ROLE ... SET
+    FOREIGN = "foreign"  # dblink, FDW servers, subscriptions, publications
+    LARGE_OBJECT = "large_object"
+    BACKEND = "backend"  # pg_terminate_backend, pg_cancel_backend
+    SLEEP = "sleep"
+    LOCK = "lock"  # LOCK TABLE, advisory locks
+    PRODUCT = "product"  # unbounded products
+    MAINTENANCE = "maintenance"  # VACUUM FULL, CLUSTER, REINDEX
+    CODE = "code"  # DO, CALL, function bodies
+    TWO_PHASE = "two_phase"  # PREPARE TRANSACTION and its ends
+    UNREADABLE = "unreadable"  # the text, its encoding or a node the reader does not know
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One thing the reader noticed: of which kind, about what, in which detail."""
+
+    kind: MarkKind
+    subject: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SyntaxProblem:
+    """The server's grammar refuses the text. ``position`` counts characters from 1, 0 = unknown."""
+
+    message: str
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """One statement of a message, read.
+
+    ``tag`` is the command tag without counts (``DELETE``, ``CREATE TABLE``). ``marks`` are what the
+    hazards of ``impact/hazards`` turn into findings. ``unknowns`` say in words what was not
+    understood; non-empty exactly when ``Effect.UNKNOWN`` is among the effects. ``text`` is the
+    statement's own slice of the message.
+    """
+
+    tag: str
+    text: str
+    effects: frozenset[Effect]
+    objects: tuple[ObjectUse, ...] = ()
+    functions: tuple[str, ...] = ()
+    marks: tuple[Mark, ...] = ()
+    unknowns: tuple[str, ...] = ()
+    transaction: TransactionMark = TransactionMark.NONE
+    # Names for the session to remember (PREPARE) or forget (DEALLOCATE; "*" means all).
+    prepares: tuple[tuple[str, Statement], ...] = ()
+    deallocates: str = ""
+    # True when the same text could mean something else in another state of the session.
+    depends_on_session: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionView:
+    """What reading a text needs to know about its session. Hashable: part of the memo's key.
+
+    ``prepared`` maps names of prepared statements to what they do. ``standard_conforming_strings``
+    off, or an encoding the gate cannot read, makes some texts unknown.
+    """
+
+    standard_conforming_strings: bool = True
+    encoding: str = "UTF8"
+    prepared: tuple[tuple[str, Statement], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """Everything one message's text says: all statements in order, or the reason it cannot be read.
+
+    ``text_only`` is True when nothing but the text decided the reading, so it can be remembered.
+    """
+
+    text: str
+    statements: tuple[Statement, ...] = ()
+    problem: SyntaxProblem | None = None
+    text_only: bool = True
+    effects: frozenset[Effect] = frozenset()
+    objects: tuple[ObjectUse, ...] = ()
+    functions: tuple[str, ...] = ()
+    unknowns: tuple[str, ...] = ()

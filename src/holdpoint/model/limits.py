@@ -1,0 +1,43 @@
+"""Every limit of Holdpoint in one table: queues, buffers, timeouts, retries.
+
+Names end in their unit. Sources: *PostgreSQL* means the server's own limit, *measured* means
+``benchmarks/``, *chosen* means a judgement that the comment explains.
+"""
+
+from typing import Final
+
+# --- wire: what a peer may make us hold in memory -------------------------------------------------
+STARTUP_BYTES_MAX: Final = 10_000  # PostgreSQL: MAX_STARTUP_PACKET_LENGTH
+AUTH_MESSAGE_BYTES_MAX: Final = 65_536  # PostgreSQL: PG_MAX_AUTH_TOKEN_LENGTH (65535) + header
+MESSAGE_BYTES_MAX: Final = 64 * 1024 * 1024  # chosen: frames the gate must see whole (Q, P, B)
+FRAME_BYTES_MAX: Final = 0x3FFF_FFFF + 4  # PostgreSQL: MaxAllocSize bounds any protocol message
+SESSION_PENDING_BYTES_MAX: Final = 1024 * 1024  # chosen: pipelined input buffered while held
+TRANSPORT_HIGH_WATER_BYTES: Final = 256 * 1024  # measured: back-pressure without stalls
+STATEMENT_NAME_COUNT_MAX: Final = 10_000  # chosen: named statements one session may keep
+
+# --- time ----------------------------------------------------------------------------------------
+STARTUP_TIMEOUT_S: Final = 15.0  # chosen: half of PostgreSQL's authentication_timeout/2
+UPSTREAM_CONNECT_TIMEOUT_S: Final = 10.0
+HOLD_WAIT_S: Final = 60.0  # chosen: below the 60-120 s at which most clients give up
+HOLD_EXPIRES_S: Final = 30 * 60.0
+PROBE_TIMEOUT_S: Final = 2.0
+READ_SYNC_DELAY_S: Final = 0.05  # chosen: plain reads reach the disk within this delay
+CANCEL_TIMEOUT_S: Final = 5.0
+SHUTDOWN_GRACE_S: Final = 5.0
+
+# --- sessions, decisions, holds ------------------------------------------------------------------
+SESSIONS_MAX: Final = 1_000
+MEMO_ENTRIES_MAX: Final = 20_000
+MEMO_TEXT_BYTES_MAX: Final = 64 * 1024  # chosen: larger texts are decided anew each time
+HOLDS_OPEN_MAX: Final = 1_000
+HOLDS_OPEN_PER_AGENT_MAX: Final = 50
+NOTE_CHARS_MAX: Final = 4_000
+
+# --- reading statements ---------------------------------------------------------------------------
+NESTING_DEPTH_MAX: Final = 200  # measured: far below the depth at which the parser's stack ends
+STATEMENT_COUNT_MAX: Final = 1_000  # statements in one message
+
+# --- impact ---------------------------------------------------------------------------------------
+WRITE_ROWS_MAX: Final = 1_000  # policy `careful`: a write over this many rows is held
+BIG_TABLE_ROWS: Final = 100_000  # policy `careful`: DDL on a table over this many rows is held
+ROW_BOUND_SLACK: Final = 1.25  # an approved estimate may grow by this factor before it is stale

@@ -1,0 +1,65 @@
+"""What agents can be let near: targets, their tiers, and the calendar of a team."""
+
+from dataclasses import dataclass
+from datetime import datetime, time
+from enum import StrEnum
+
+
+class AccessLevel(StrEnum):
+    """How much a tier gives, from least to most."""
+
+    READ_ONLY = "read-only"
+    READ_WRITE = "read-write"  # no DDL
+    FULL_NO_DROP = "full-no-drop"
+    OWNER = "owner"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BusinessHours:
+    """Weekly working hours in the target's time zone: ``days`` 0 = Monday, ``end`` exclusive."""
+
+    days: frozenset[int]
+    start: time
+    end: time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freeze:
+    """A span without schema changes; ``start`` inclusive, ``end`` exclusive, UTC."""
+
+    name: str
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tier:
+    """One way into a target, with its own role and URL.
+
+    ``url_source`` is where the URL comes from (``env:NAME``, ``file:PATH`` or the URL itself); it
+    is never logged. ``agents`` are the names of the agents that may use it; empty means all.
+    """
+
+    name: str
+    access: AccessLevel
+    url_source: str
+    agents: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One logical database. ``tiers[0]`` is the default: what an agent gets that names no tier."""
+
+    name: str
+    engine: str = "postgres"
+    environment: str = "production"
+    timezone: str = "UTC"
+    business_hours: BusinessHours | None = None
+    freezes: tuple[Freeze, ...] = ()
+    tiers: tuple[Tier, ...] = ()
+
+    def tier(self, name: str) -> Tier | None:
+        """The tier of that name; the empty name means the default tier."""
+        if not name:
+            return self.tiers[0] if self.tiers else None
+        return next((tier for tier in self.tiers if tier.name == name), None)

@@ -1,0 +1,1 @@
+"""Compile rules, decide (a pure function), explain."""

@@ -1,0 +1,1 @@
+"""Holds, approvals, sessions and records at rest: SQLAlchemy Core over SQLite."""
