@@ -41,3 +41,25 @@ STATEMENT_COUNT_MAX: Final = 1_000  # statements in one message
 WRITE_ROWS_MAX: Final = 1_000  # policy `careful`: a write over this many rows is held
 BIG_TABLE_ROWS: Final = 100_000  # policy `careful`: DDL on a table over this many rows is held
 ROW_BOUND_SLACK: Final = 1.25  # an approved estimate may grow by this factor before it is stale
+
+# --- web door -------------------------------------------------------------------------------------
+WEB_BODY_BYTES_MAX: Final = 64 * 1024  # chosen: a note of NOTE_CHARS_MAX in UTF-8, form-encoded
+WEB_FORM_FIELDS_MAX: Final = 16
+WEB_VISITS_MAX: Final = 1_000  # signed-in browsers kept in memory; the oldest goes first
+WEB_VISIT_IDLE_S: Final = 12 * 3600.0  # chosen: one shift on call
+WEB_VISIT_AGE_S: Final = 7 * 24 * 3600.0
+WEB_STREAMS_MAX: Final = 200  # live pages open at once
+WEB_STREAMS_PER_PERSON_MAX: Final = 20
+WEB_STREAM_QUEUE_MAX: Final = 64  # changes a slow page may lag behind before it reloads its list
+WEB_STREAM_AGE_S: Final = 3600.0  # then the browser connects again
+WEB_HEARTBEAT_S: Final = 15.0  # chosen: below the 30-60 s at which proxies close silent streams
+WEB_ENDED_SHOWN_MAX: Final = 50
+WEB_TRAIL_SHOWN_MAX: Final = 200
+WEB_STATEMENT_CHARS_MAX: Final = 40_000  # more is shown as head and tail, whole as plain text
+SIGN_IN_TRIES_MAX: Final = 8  # per peer, in a window
+SIGN_IN_WINDOW_S: Final = 300.0
+SIGN_IN_PEERS_MAX: Final = 4_096  # peers remembered
+PASSWORD_CHECKS_MAX: Final = 2  # at once; each takes 64 MiB
+PASSWORD_CHARS_MIN: Final = 12
+PASSWORD_CHARS_MAX: Final = 1_024  # what the hash function is fed at most
+SIGN_IN_LINK_S: Final = 15 * 60.0

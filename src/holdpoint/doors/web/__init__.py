@@ -1,1 +1,1 @@
-"""The review page and the JSON interface behind the command line."""
+"""The web door: where people see holds and answer them. It never touches the gate."""
