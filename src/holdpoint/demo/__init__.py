@@ -1,1 +1,1 @@
-"""A realistic shop database and an agent that is held."""
+"""The demo: a shop database, an agent at work in it, and a person who answers its holds."""

@@ -1,0 +1,93 @@
+"""The demo's shop database: realistic, the same on every machine, made in a few seconds."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Final, LiteralString, cast
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+DATABASE: Final = "shop"
+OWNER: Final = "shop_owner"
+READER: Final = "shop_reader"
+WRITER: Final = "shop_writer"
+STEP_MARK: Final = "-- step: "
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shop:
+    """Where the shop stands: one libpq connection string per role, and how many orders it has."""
+
+    reader: str
+    writer: str
+    owner: str
+    orders: int
+
+
+def create_shop(admin: str, progress: Callable[[str], None] = lambda step: None) -> Shop:
+    """Create the database `shop` and its three roles on the server of ``admin``, and fill it.
+
+    ``admin`` is a libpq connection string or URL of a superuser. ``progress`` hears of each step
+    before it starts. Fresh passwords are made on every call and reach the server as verifiers only.
+    Raises ``psycopg.Error`` when the server refuses, for example because the shop exists already.
+    """
+    passwords = {role: secrets.token_urlsafe(18) for role in (OWNER, READER, WRITER)}
+    progress("roles")
+    with psycopg.connect(admin, autocommit=True) as connection:
+        for role, password in passwords.items():
+            create_role(connection, role, password)
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} OWNER {}").format(
+                sql.Identifier(DATABASE), sql.Identifier(OWNER)
+            )
+        )
+    with psycopg.connect(admin, dbname=DATABASE, autocommit=True) as connection:
+        connection.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+        connection.execute("ALTER SCHEMA public OWNER TO shop_owner")
+        connection.execute("SET ROLE shop_owner")
+        for step, text in read_steps():
+            progress(step)
+            with connection.transaction():
+                connection.execute(text)
+        progress("statistics")
+        connection.execute("VACUUM (ANALYZE)")
+        row = connection.execute("SELECT count(*) FROM orders").fetchone()
+    assert row is not None, "count(*) gives a row"
+    return Shop(
+        reader=as_role(admin, READER, passwords),
+        writer=as_role(admin, WRITER, passwords),
+        owner=as_role(admin, OWNER, passwords),
+        orders=row[0],
+    )
+
+
+def create_role(connection: psycopg.Connection, role: str, password: str) -> None:
+    """Create a login role that is nothing but that."""
+    verifier = connection.pgconn.encrypt_password(
+        password.encode(), role.encode(), b"scram-sha-256"
+    ).decode()
+    connection.execute(
+        sql.SQL(
+            "CREATE ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT PASSWORD {}"
+        ).format(sql.Identifier(role), sql.Literal(verifier))
+    )
+
+
+def read_steps() -> Iterator[tuple[str, LiteralString]]:
+    """The steps of ``shop.sql``: what each makes, and its text."""
+    text = files("holdpoint.demo").joinpath("shop.sql").read_text(encoding="utf-8")
+    for block in text.split(STEP_MARK)[1:]:
+        title, _, statements = block.partition("\n")
+        yield title, cast(LiteralString, statements)  # our own file, not user input
+
+
+def as_role(admin: str, role: str, passwords: dict[str, str]) -> str:
+    """The connection string of ``admin`` with another role, its password and the shop database."""
+    parts = conninfo_to_dict(admin)
+    parts.update(user=role, password=passwords[role], dbname=DATABASE)
+    return make_conninfo(**parts)
