@@ -20,6 +20,13 @@ class Basis(StrEnum):
     NOT_ASKED = "not asked"  # no database was given, or policy did not need the figure
 
 
+class Fact(StrEnum):
+    """A figure that policy can need and a probe can bring."""
+
+    ROWS = "rows"
+    TABLE_ROWS = "table_rows"
+
+
 @dataclass(frozen=True, slots=True)
 class Figure:
     """A number with its basis; ``value`` is None exactly when the basis gives none."""

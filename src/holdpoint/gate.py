@@ -1,0 +1,184 @@
+"""The life of one statement, from a door to its outcome. Read this first.
+
+``admit`` is a generator of typed steps: it decides what happens and in which order, and does no
+I/O itself. ``engine.driver`` carries the steps out; a test replays them as a transcript. The order
+is the promise of the product:
+
+1. read the text; 2. assess the impact, as far as policy needs it; 3. build the case; 4. decide;
+5. record the decision; 6. hold until people answer, then judge again on fresh facts;
+7. record the start, execute, record the end.
+
+``pass_at_once`` is the fast lane: a text that policy lets through on its own, to be remembered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from holdpoint import sql
+from holdpoint.audit.bodies import decided_record, digest_of, finished_record
+from holdpoint.impact import hazards
+from holdpoint.impact.assess import assess
+from holdpoint.model.case import Basis, Case, Figure, Impact
+from holdpoint.model.decision import Decision
+from holdpoint.model.effects import Effect, Reading
+from holdpoint.model.finding import Finding
+from holdpoint.model.hold import Hold, HoldState
+from holdpoint.model.record import RecordKind
+from holdpoint.model.steps import (
+    AwaitApproval,
+    ClaimHold,
+    Done,
+    EndHold,
+    Execute,
+    FindHold,
+    Now,
+    OpenHold,
+    Outcome,
+    Refused,
+    Step,
+    Submission,
+    WriteRecord,
+)
+from holdpoint.model.verdict import Verdict
+from holdpoint.policy import refusals
+from holdpoint.policy.compile import Policy
+from holdpoint.policy.decide import decide, facts_needed
+
+PLAIN_READ = frozenset({Effect.READ})
+
+# A decision that may be remembered does not look at the clock: a fixed moment proves it.
+_NO_TIME = datetime.min.replace(tzinfo=UTC)
+
+
+def pass_at_once(policy: Policy, submission: Submission) -> Reading | None:
+    """Return the reading of a plain read that passes on its text alone, else None.
+
+    None decides nothing: the submission then goes through ``admit``.
+    """
+    reading = sql.read(submission.text, submission.dialect, submission.view)
+    if not reading.text_only or reading.effects != PLAIN_READ or reading.problem is not None:
+        return None
+    case = _case(policy, submission, reading, Impact(), (), _NO_TIME)
+    decision = decide(policy, case)
+    return reading if decision.memoisable else None
+
+
+def admit(
+    policy: Policy, submission: Submission, page: str = ""
+) -> Generator[Step[Any], Any, Outcome]:
+    """Carry one submission from its text to its outcome.
+
+    ``page`` is the address under which holds are shown to people; a hold's id is appended.
+    """
+    reading = sql.read(submission.text, submission.dialect, submission.view)
+    case, decision = yield from _judge(policy, submission, reading)
+    if decision.verdict is Verdict.DENY:
+        yield from WriteRecord(decided_record(RecordKind.STATEMENT_DENIED, case, decision))
+        return refusals.denied(case, decision)
+    hold_id = ""
+    if decision.verdict is Verdict.HOLD:
+        hold = yield from _hold(submission, case, decision, page)
+        if isinstance(hold, Refused):
+            return hold
+        refused = yield from _claim(policy, submission, hold, page)
+        if refused is not None:
+            return refused
+        hold_id = hold.id
+    started = yield from WriteRecord(
+        decided_record(RecordKind.STATEMENT_STARTED, case, decision, hold_id)
+    )
+    execution = yield from Execute(started)
+    yield from WriteRecord(finished_record(started, case.session, execution))
+    return Done(execution=execution)
+
+
+def _judge(
+    policy: Policy, submission: Submission, reading: Reading
+) -> Generator[Step[Any], Any, tuple[Case, Decision]]:
+    """Assess what policy needs, build the case, decide."""
+    needed = facts_needed(policy, submission.target, submission.tier, reading)
+    impact = yield from assess(submission, reading, needed)
+    now = yield from Now()
+    case = _case(policy, submission, reading, impact, hazards.findings_of(reading), now)
+    return case, decide(policy, case)
+
+
+def _case(
+    policy: Policy,
+    submission: Submission,
+    reading: Reading,
+    impact: Impact,
+    findings: tuple[Finding, ...],
+    at: datetime,
+) -> Case:
+    return Case(
+        agent=submission.agent,
+        task=submission.task,
+        session=submission.session,
+        target=submission.target,
+        tier=submission.tier,
+        role=submission.role,
+        peer=submission.peer,
+        reading=reading,
+        parameters=submission.parameters,
+        impact=impact,
+        findings=findings,
+        policy_digest=policy.digest,
+        at=at,
+    )
+
+
+def _hold(
+    submission: Submission, case: Case, decision: Decision, page: str
+) -> Generator[Step[Any], Any, Hold | Refused]:
+    """Wait for people: an approved hold comes back, anything else is a refusal.
+
+    Never holds database locks while a human thinks: a submission that may not wait gets a ticket
+    at once, and the same statement, sent again, finds its hold by digest.
+    """
+    digest = digest_of(case)
+    hold = yield from FindHold(case.agent, digest)
+    if hold is None:
+        hold = yield from OpenHold(case, decision, digest)
+    if hold.state is HoldState.OPEN and submission.may_wait:
+        hold = yield from AwaitApproval(hold)
+    if hold.state is HoldState.APPROVED:
+        return hold
+    return refusals.not_approved(hold, hold.state, page + hold.id)
+
+
+def _claim(
+    policy: Policy, submission: Submission, hold: Hold, page: str
+) -> Generator[Step[Any], Any, Refused | None]:
+    """Judge again on fresh facts and use the approval: the case may have shrunk, never grown."""
+    reading = sql.read(submission.text, submission.dialect, submission.view)
+    fresh, decision = yield from _judge(policy, submission, reading)
+    bound = _approved_rows(hold)
+    if (
+        decision.verdict is Verdict.DENY
+        or digest_of(fresh) != hold.digest
+        or _grown(fresh.impact.rows, bound)
+    ):
+        yield from EndHold(hold.id, HoldState.SUPERSEDED)
+        return refusals.superseded(hold, fresh, bound, page + hold.id)
+    if (yield from ClaimHold(hold.id)):
+        return None
+    return refusals.not_approved(hold, HoldState.CLAIMED, page + hold.id)
+
+
+def _approved_rows(hold: Hold) -> int | None:
+    """Return the row bound that people saw; None when no figure was known then."""
+    bound = orjson.loads(hold.case_json).get("row_bound")
+    return int(bound) if bound is not None else None
+
+
+def _grown(rows: Figure, bound: int | None) -> bool:
+    """Tell whether fresh rows exceed the approved bound; a probe that fails now counts as over."""
+    if bound is None:
+        return False
+    return rows.basis is Basis.UNKNOWN or (rows.value is not None and rows.value > bound)

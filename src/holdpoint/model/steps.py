@@ -1,0 +1,171 @@
+"""The steps of the gate: what it asks the outside world to do, each with the type of its reply.
+
+``reply = yield from Step(...)`` reads like a blocking call and does no I/O: ``engine.driver`` is
+the only place that carries steps out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from holdpoint.model.case import Case, Figure, Parameter
+from holdpoint.model.decision import Decision
+from holdpoint.model.effects import Dialect, Reading, SessionView
+from holdpoint.model.finding import Finding
+from holdpoint.model.hold import Hold, HoldState
+from holdpoint.model.record import Record
+from holdpoint.model.target import Target, Tier
+
+Reply = TypeVar("Reply")
+
+
+class Step(Generic[Reply]):
+    """Something the gate asks for; ``yield from`` it to get the reply."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> Generator[Step[Any], Any, Reply]:
+        reply: Reply = yield self
+        return reply
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """One message of an agent as a door hands it in.
+
+    ``may_wait`` is False when waiting in place would hold database locks: the session's
+    transaction has written. ``task`` is empty when the agent named none.
+    """
+
+    agent: str
+    task: str
+    session: str
+    peer: str
+    target: Target
+    tier: Tier
+    role: str
+    text: str
+    dialect: Dialect
+    view: SessionView
+    parameters: tuple[Parameter, ...] | None = None
+    may_wait: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """How an execution ended, as the database told.
+
+    ``sqlstate`` is empty on success. ``ran`` is False when the database never got to it. ``rows``
+    is the count of the last command tag, -1 when the tag has none. ``complete`` is False when the
+    connection broke before the answer: the outcome is unknown.
+    """
+
+    tag: str = ""
+    rows: int = -1
+    sqlstate: str = ""
+    duration_us: int = 0
+    ran: bool = True
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """The submission does not run. ``sqlstate`` is what a SQL client is told with the finding.
+
+    ``position`` counts characters of the text from 1 where the grammar stopped; 0 = none.
+    """
+
+    finding: Finding
+    sqlstate: str
+    hold_id: str = ""
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """The submission ran; the database's own answer is in ``execution``."""
+
+    execution: Execution
+
+
+Outcome = Refused | Done
+
+
+@dataclass(frozen=True, slots=True)
+class Now(Step[datetime]):
+    """The time, aware, UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class EstimateRows(Step[Figure]):
+    """How many rows the message would change, as the planner estimates."""
+
+    submission: Submission
+    reading: Reading
+
+
+@dataclass(frozen=True, slots=True)
+class EstimateTableRows(Step[Figure]):
+    """Rows of the largest table that the message alters."""
+
+    submission: Submission
+    reading: Reading
+
+
+@dataclass(frozen=True, slots=True)
+class WriteRecord(Step[int]):
+    """Put a record into the trail; the reply, its number, comes when it is durable."""
+
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class FindHold(Step["Hold | None"]):
+    """A hold of this agent over the same digest: open, approved or rejected, and not expired."""
+
+    agent: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenHold(Step[Hold]):
+    """Store a new hold and its record together."""
+
+    case: Case
+    decision: Decision
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitApproval(Step[Hold]):
+    """Wait in place for people; a hold still OPEN in the reply means the wait is over."""
+
+    hold: Hold
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimHold(Step[bool]):
+    """Use an approval, once; False when somebody else was faster or it expired."""
+
+    hold_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndHold(Step[None]):
+    """Bring a hold to one of its ends."""
+
+    hold_id: str
+    state: HoldState
+
+
+@dataclass(frozen=True, slots=True)
+class Execute(Step[Execution]):
+    """Let the door run the message; the reply comes when the database has answered.
+
+    ``started`` is the number of the durable record of intent.
+    """
+
+    started: int

@@ -1,0 +1,174 @@
+"""What an agent's client is told when its statement does not run: what, which, what to do next."""
+
+from __future__ import annotations
+
+from holdpoint.model.case import Basis, Case
+from holdpoint.model.decision import ApprovalNeed, Decision
+from holdpoint.model.finding import Finding
+from holdpoint.model.hold import Answer, Hold, HoldState
+from holdpoint.model.steps import Refused
+
+# SQLSTATE class HP is ours: classes that start with I-Z are left to implementations (ISO/IEC
+# 9075-2, subclause 24.1). The others are the server's own (manual, appendix A).
+HELD = "HP001"
+REJECTED = "HP002"
+EXPIRED = "HP003"
+SUPERSEDED = "HP005"
+INSUFFICIENT_PRIVILEGE = "42501"
+SYNTAX_ERROR = "42601"
+QUERY_CANCELED = "57014"
+
+SYNTAX_CODE = "HP1001"
+
+
+def denied(case: Case, decision: Decision) -> Refused:
+    """Return the refusal of a statement that this tier or a rule does not let through."""
+    first = decision.findings[0]
+    problem = case.reading.problem
+    if problem is not None:
+        # The server's own words and code: an agent that mistypes should see what it knows.
+        return Refused(
+            finding=Finding(code=SYNTAX_CODE, message=problem.message),
+            sqlstate=SYNTAX_ERROR,
+            position=problem.position,
+        )
+    finding = Finding(
+        code=first.code,
+        message=f"refused: {first.message}",
+        detail=_detail(decision, first),
+        hint=first.hint,
+    )
+    return Refused(finding=finding, sqlstate=INSUFFICIENT_PRIVILEGE)
+
+
+def held_notice(hold: Hold, decision_detail: str, page: str) -> Finding:
+    """Return the notice to a client that waits in place."""
+    return Finding(
+        code="HP8001",
+        message=f"held for approval: {hold.summary}",
+        detail=decision_detail,
+        hint=f"waiting for a person; see {page}",
+    )
+
+
+def not_approved(hold: Hold, state: HoldState, page: str) -> Refused:
+    """Return the refusal for a hold that is not approved (yet); each end has its own words."""
+    sqlstate, code, message, hint = _ENDS[state]
+    note = _last_note(hold)
+    return Refused(
+        finding=Finding(
+            code=code,
+            message=message.format(summary=hold.summary, note=f": {note}" if note else ""),
+            detail=hold_detail(hold),
+            hint=hint.format(page=page),
+        ),
+        sqlstate=sqlstate,
+        hold_id=hold.id,
+    )
+
+
+_ENDS: dict[HoldState, tuple[str, str, str, str]] = {
+    HoldState.OPEN: (
+        HELD,
+        "HP8001",
+        "held for approval: {summary}",
+        "wait and run the same statement again, or narrow it; see {page}",
+    ),
+    HoldState.REJECTED: (
+        REJECTED,
+        "HP8002",
+        "rejected: {summary}{note}",
+        "do not send it again; narrow the statement or ask the person; see {page}",
+    ),
+    HoldState.EXPIRED: (
+        EXPIRED,
+        "HP8003",
+        "nobody answered in time: {summary}",
+        "this is no refusal; run the statement again to ask anew; see {page}",
+    ),
+    HoldState.CANCELLED: (
+        QUERY_CANCELED,
+        "HP8006",
+        "cancelled on the client's request while it was held: {summary}",
+        "nothing ran; run the statement again to ask anew",
+    ),
+    HoldState.ABANDONED: (
+        QUERY_CANCELED,
+        "HP8007",
+        "the client went away while it was held: {summary}",
+        "nothing ran; run the statement again to ask anew",
+    ),
+    HoldState.CLAIMED: (
+        EXPIRED,
+        "HP8004",
+        "the approval was already used: {summary}",
+        "an approval covers one execution; run the statement again to ask anew",
+    ),
+    HoldState.SUPERSEDED: (
+        SUPERSEDED,
+        "HP8005",
+        "the facts have grown past what was approved: {summary}",
+        "nothing ran; run the statement again to ask anew; see {page}",
+    ),
+}
+
+
+def superseded(hold: Hold, fresh: Case, bound: int | None, page: str) -> Refused:
+    """Return the refusal of an approved statement whose case has grown since."""
+    refused = not_approved(hold, HoldState.SUPERSEDED, page)
+    rows = fresh.impact.rows
+    if rows.value is None or bound is None:
+        return refused
+    finding = refused.finding
+    return Refused(
+        finding=Finding(
+            code=finding.code,
+            message=finding.message,
+            detail=f"now {rows.value:,} rows ({rows.basis.value}), approved for {bound:,}",
+            hint=finding.hint,
+        ),
+        sqlstate=refused.sqlstate,
+        hold_id=hold.id,
+    )
+
+
+def summary_of(case: Case, decision: Decision) -> str:
+    """Return the case in one line: what would be done to what, and to how much of it."""
+    first = decision.findings[0]
+    rows = case.impact.rows
+    if rows.value is None:
+        return first.message
+    if rows.basis is Basis.EXACT:
+        return f"{first.message} ({rows.value:,} rows)"
+    return f"{first.message} (about {rows.value:,} rows, estimate)"
+
+
+def hold_detail(hold: Hold) -> str:
+    """Return who must answer a hold, and until when."""
+    first = hold.findings[0].code if hold.findings else ""
+    minutes = max(1, round((hold.expires_at - hold.created_at).total_seconds() / 60))
+    return (
+        f"{first}; hold {hold.id}; expires {minutes} min after {hold.created_at:%H:%M:%S} UTC; "
+        f"approvals needed: {_needed(hold.need)}"
+    )
+
+
+def _needed(need: ApprovalNeed) -> str:
+    parts = [
+        f"{quorum.count} of `{quorum.group}`" if quorum.group else str(quorum.count)
+        for quorum in need.all_of
+    ]
+    if need.any_of:
+        parts.append("1 of " + " or ".join(f"`{quorum.group}`" for quorum in need.any_of))
+    return " and ".join(parts)
+
+
+def _detail(decision: Decision, first: Finding) -> str:
+    rules = ", ".join(f"`{rule}`" for rule in decision.rules)
+    head = f"rule {rules} ({first.code})" if rules else first.code
+    return f"{head}; {first.detail}" if first.detail else head
+
+
+def _last_note(hold: Hold) -> str:
+    notes = [item.note for item in hold.approvals if item.answer is Answer.REJECT and item.note]
+    return notes[-1] if notes else ""
