@@ -36,6 +36,12 @@ NOTE_CHARS_MAX: Final = 4_000
 # --- reading statements ---------------------------------------------------------------------------
 NESTING_DEPTH_MAX: Final = 200  # measured: far below the depth at which the parser's stack ends
 STATEMENT_COUNT_MAX: Final = 1_000  # statements in one message
+PRESCAN_FREE_BYTES: Final = 8_192  # measured: 4,000 links take 0.4 MB of stack; no scan needed
+PARSE_BYTES_MAX: Final = 16 * 1024 * 1024  # chosen: one INSERT with a large literal still passes
+PARSE_CHAIN_MAX: Final = 8_000  # measured: 60,000 links fit a stack of 8 MB, 5,000 one of 0.5 MB
+PARSE_TOKENS_MAX: Final = 500_000  # measured: about 0.3 KB of tree per token
+COMMENT_RUN_COST_MAX: Final = 20_000_000  # measured: 30 ms in the lexer
+PARSE_MESSAGE_CHARS_MAX: Final = 500
 
 # --- impact ---------------------------------------------------------------------------------------
 WRITE_ROWS_MAX: Final = 1_000  # policy `careful`: a write over this many rows is held

@@ -55,6 +55,11 @@ class Visits:
         self._visits.move_to_end(self._index(cookie))
         return visit
 
+    def holds(self, cookie: str, person: str) -> bool:
+        """Whether this cookie is signed in as this person, without counting as use."""
+        visit = self._visits.get(self._index(cookie))
+        return visit is not None and visit.person == person
+
     def end(self, cookie: str) -> None:
         """Sign a browser out."""
         self._visits.pop(self._index(cookie), None)

@@ -1,0 +1,209 @@
+"""Holds as people and programs see them: the same values for the page and for its JSON twin."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+
+from holdpoint.doors.web.render import iso
+from holdpoint.doors.web.sqltext import SqlText, sql_text
+from holdpoint.model.decision import ApprovalNeed, Quorum
+from holdpoint.model.hold import Answer, Hold, HoldState
+
+# A word for the badge and a sentence that says what it means. Never merged with each other.
+STANDING: Final[Mapping[HoldState, tuple[str, str]]] = {
+    HoldState.OPEN: ("waits", "it has not run; it waits for an answer"),
+    HoldState.APPROVED: ("approved", "it may run once; the agent has not come back for it yet"),
+    HoldState.CLAIMED: ("approved and used", "the gate let it run, once; the trail has the outcome"),
+    HoldState.REJECTED: ("rejected", "it did not run"),
+    HoldState.EXPIRED: ("expired", "its time ran out before it ran; it did not run"),
+    HoldState.ABANDONED: ("abandoned", "the agent's client went away while it waited; it did not run"),
+    HoldState.CANCELLED: ("cancelled", "the agent's client cancelled it; it did not run"),
+    HoldState.SUPERSEDED: (
+        "superseded",
+        "it would have done more than was approved, so it did not run",
+    ),
+}
+LATE: Final = ("expired", "its time ran out before enough people answered; it did not run")
+
+_FIGURES: Final = {"rows": "rows changed", "table_rows": "rows in the largest table it alters"}
+_BASIS: Final = {
+    "exact": "counted",
+    "estimate": "the database planner's estimate",
+    "unknown": "asked, and no answer came: it may be any number",
+    "not asked": "not asked for, the decision did not need it",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FigureView:
+    """One figure of the impact with its basis, both in words."""
+
+    name: str
+    value: str
+    basis: str
+    doubtful: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterView:
+    """One bind value: ``$1`` and what it holds. ``kind`` is ``null``, ``text`` or ``hex``."""
+
+    name: str
+    kind: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldView:
+    """A hold ready for a template."""
+
+    hold: Hold
+    case: Mapping[str, Any]
+    open: bool
+    tone: str
+    badge: str
+    meaning: str
+    need: tuple[str, ...]
+    approved: int
+    wanted: int
+    figures: tuple[FigureView, ...]
+    parameters: tuple[ParameterView, ...] | None
+    text: SqlText
+
+    def fact(self, key: str) -> str:
+        """One plain value of the case document, empty when it is not there."""
+        value = self.case.get(key, "")
+        return value if isinstance(value, str) else ""
+
+    @property
+    def figure(self) -> FigureView | None:
+        """The one figure worth a place in the list: the first that says something."""
+        return next((figure for figure in self.figures if figure.value), None)
+
+
+def _case(hold: Hold) -> Mapping[str, Any]:
+    """The case document; an unreadable one is shown as such rather than hidden."""
+    try:
+        document = orjson.loads(hold.case_json)
+    except orjson.JSONDecodeError:
+        return {"unreadable": hold.case_json}
+    return document if isinstance(document, dict) else {"unreadable": hold.case_json}
+
+
+def _figure(name: str, figure: Mapping[str, Any]) -> FigureView:
+    value, basis = figure.get("value"), str(figure.get("basis", "unknown"))
+    words = _BASIS.get(basis, basis)
+    why = str(figure.get("why", ""))
+    return FigureView(
+        name=_FIGURES.get(name, name),
+        value=f"{value:,}" if isinstance(value, int) else "",
+        basis=f"{words} ({why})" if why else words,
+        doubtful=basis == "unknown",
+    )
+
+
+def _parameters(values: object) -> tuple[ParameterView, ...] | None:
+    if not isinstance(values, list):
+        return None
+    views = []
+    for number, value in enumerate(values, start=1):
+        kind = next((kind for kind in ("text", "hex") if kind in value), "null")
+        views.append(
+            ParameterView(name=f"${number}", kind=kind, value=str(value.get(kind, "NULL")))
+        )
+    return tuple(views)
+
+
+def _quorum(quorum: Quorum) -> str:
+    who = f"of `{quorum.group}`" if quorum.group else "of anyone who may sign in"
+    return f"{quorum.count} {who}"
+
+
+def need_words(need: ApprovalNeed) -> tuple[str, ...]:
+    """Who must approve, in words; all lines must be met."""
+    lines = [_quorum(quorum) for quorum in need.all_of]
+    if need.any_of:
+        lines.append("and one of: " + "; ".join(_quorum(quorum) for quorum in need.any_of))
+    return tuple(lines)
+
+
+def _wanted(need: ApprovalNeed) -> int:
+    """The fewest people that can meet the need: a group's largest count, groups added up."""
+    counts: Counter[str] = Counter()
+    for quorum in need.all_of:
+        counts[quorum.group] = max(counts[quorum.group], quorum.count)
+    fewest = min((quorum.count for quorum in need.any_of), default=0)
+    return max(counts.total(), fewest, 1)
+
+
+def _tone(state: HoldState, *, late: bool) -> str:
+    """The colour family of the badge; the badge's word always says the same."""
+    if state is HoldState.OPEN:
+        return "gone" if late else "waits"
+    if state in (HoldState.APPROVED, HoldState.CLAIMED):
+        return "yes"
+    return "no" if state is HoldState.REJECTED else "gone"
+
+
+def hold_view(hold: Hold, now: datetime) -> HoldView:
+    """Everything that a template shows of a hold at this moment."""
+    case = _case(hold)
+    late = hold.state is HoldState.OPEN and hold.expires_at <= now
+    badge, meaning = LATE if late else STANDING[hold.state]
+    impact = case.get("impact", {})
+    text = case.get("text", case.get("unreadable", ""))
+    return HoldView(
+        hold=hold,
+        case=case,
+        open=hold.state is HoldState.OPEN and not late,
+        tone=_tone(hold.state, late=late),
+        badge=badge,
+        meaning=meaning,
+        need=need_words(hold.need),
+        approved=sum(1 for given in hold.approvals if given.answer is Answer.APPROVE),
+        wanted=_wanted(hold.need),
+        figures=tuple(_figure(name, figure) for name, figure in impact.items()),
+        parameters=_parameters(case.get("parameters")),
+        text=sql_text(str(text)),
+    )
+
+
+def hold_document(view: HoldView, *, whole: bool = True) -> dict[str, Any]:
+    """The JSON twin of a hold; ``whole`` adds the case."""
+    hold = view.hold
+    document: dict[str, Any] = {
+        "id": hold.id,
+        "state": hold.state.value,
+        "standing": view.badge,
+        "meaning": view.meaning,
+        "open": view.open,
+        "digest": hold.digest,
+        "agent": hold.agent,
+        "task": hold.task,
+        "session": hold.session,
+        "target": hold.target,
+        "tier": hold.tier,
+        "summary": hold.summary,
+        "findings": [asdict(finding) for finding in hold.findings],
+        "need": list(view.need),
+        "approvals": [
+            {
+                "approver": given.approver,
+                "answer": given.answer.value,
+                "note": given.note,
+                "at": iso(given.at),
+            }
+            for given in hold.approvals
+        ],
+        "created_at": iso(hold.created_at),
+        "expires_at": iso(hold.expires_at),
+    }
+    if whole:
+        document["case"] = view.case
+    return document
