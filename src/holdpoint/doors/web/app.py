@@ -20,8 +20,10 @@ from holdpoint.doors.web.door import Door, SignInFirst, WebSettings, after_sign_
 from holdpoint.doors.web.errors import Refused, refusal_response, wants_json
 from holdpoint.doors.web.guard import SECURITY_HEADERS, Guard
 from holdpoint.doors.web.live import Streams
-from holdpoint.doors.web.ports import Clock, Groups, HoldBook, People, Trail
+from holdpoint.doors.web.people import Directory
+from holdpoint.doors.web.ports import Clock, Groups, HoldBook, Trail
 from holdpoint.doors.web.render import page
+from holdpoint.store.people import People
 
 _STATIC: Final = Path(__file__).parent / "static"
 
@@ -129,7 +131,7 @@ def create_web(
     )
     web.state.door = Door(
         book=book,
-        people=people,
+        people=Directory(people),
         groups=groups,
         clock=clock,
         settings=settings,

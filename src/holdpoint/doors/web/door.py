@@ -7,7 +7,6 @@ from typing import Final
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import anyio
-from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -16,7 +15,8 @@ from holdpoint.doors.web.errors import Refused
 from holdpoint.doors.web.guard import host_of
 from holdpoint.doors.web.limiter import Limiter
 from holdpoint.doors.web.live import Streams
-from holdpoint.doors.web.ports import Clock, Groups, HoldBook, People, Trail
+from holdpoint.doors.web.people import Directory
+from holdpoint.doors.web.ports import Clock, Groups, HoldBook, Trail
 from holdpoint.doors.web.visits import Visits
 from holdpoint.model import limits
 from holdpoint.model.hold import Hold
@@ -66,7 +66,7 @@ class Door:
     """The parts behind the pages."""
 
     book: HoldBook
-    people: People
+    people: Directory
     groups: Groups
     clock: Clock
     settings: WebSettings
@@ -168,7 +168,9 @@ def check_origin(request: Request) -> None:
     site = request.headers.get("sec-fetch-site")
     origin = request.headers.get("origin")
     foreign = Refused(
-        403, "this form was not sent from the gate's own page", "open the page anew and answer there"
+        403,
+        "this form was not sent from the gate's own page",
+        "open the page anew and answer there",
     )
     if site is not None and site != "same-origin":
         raise foreign
@@ -182,7 +184,7 @@ def check_origin(request: Request) -> None:
         raise foreign
 
 
-async def form_of(request: Request, cookie: str) -> FormData:
+async def form_of(request: Request, cookie: str) -> dict[str, str]:
     """The fields of a form, after the checks that every form must pass."""
     check_origin(request)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -197,8 +199,10 @@ async def form_of(request: Request, cookie: str) -> FormData:
         )
     except ValueError as error:
         raise Refused(400, "the form cannot be read") from error
-    form = FormData(fields)
-    if not door_of(request).visits.csrf_fits(cookie, str(form.get("csrf", ""))):
+    form = dict(fields)
+    if len(form) != len(fields):
+        raise Refused(400, "a field of the form was sent twice")
+    if not door_of(request).visits.csrf_fits(cookie, form.get("csrf", "")):
         raise Refused(
             403, "the form's token is missing or old", "open the page anew and answer there"
         )

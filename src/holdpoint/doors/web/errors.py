@@ -21,9 +21,7 @@ class Refused(Exception):
 def wants_json(request: Request) -> bool:
     """Whether the answer is read by a program: a ``.json`` twin, the API, or a bearer token."""
     path = request.url.path
-    return (
-        path.endswith(".json") or path.startswith("/api/") or "authorization" in request.headers
-    )
+    return path.endswith(".json") or path.startswith("/api/") or "authorization" in request.headers
 
 
 def refusal_response(request: Request, refused: Refused) -> Response:

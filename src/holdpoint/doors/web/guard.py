@@ -31,7 +31,7 @@ _TLS_HEADER: Final = ("strict-transport-security", "max-age=31536000")
 
 
 def host_of(authority: str) -> str:
-    """The host of a ``Host`` header or an origin in lower case, without port; empty if malformed."""
+    """The host of a ``Host`` header or an origin in lower case, without port, or empty."""
     if any(char in authority for char in "@/\\?# \t"):
         return ""
     try:
@@ -69,9 +69,7 @@ class Guard:
         hosts = headers.getlist("host")
         if len(hosts) != 1 or host_of(hosts[0]) not in self._hosts:
             shown = ", ".join(f"`{host}`" for host in sorted(self._hosts))
-            return Refused(
-                421, "this host name is not one of the gate's", f"open it as {shown}"
-            )
+            return Refused(421, "this host name is not one of the gate's", f"open it as {shown}")
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length[:20]) > WEB_BODY_BYTES_MAX:
             return Refused(413, f"the request is over {WEB_BODY_BYTES_MAX:,} bytes")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
+from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
@@ -11,6 +13,7 @@ from holdpoint.doors.web.answers import give_answer, hold_of
 from holdpoint.doors.web.door import Caller, caller_of, door_of, form_of, may_see
 from holdpoint.doors.web.errors import Refused
 from holdpoint.doors.web.live import live_response
+from holdpoint.doors.web.records import RecordView, record_view
 from holdpoint.doors.web.render import page
 from holdpoint.doors.web.views import HoldView, hold_document, hold_view
 from holdpoint.model import limits
@@ -26,9 +29,7 @@ async def _views(request: Request, caller: Caller) -> tuple[list[HoldView], list
     waiting = await door.book.list({HoldState.OPEN}, limits.HOLDS_OPEN_MAX)
     ended = await door.book.list(_ENDED, limits.WEB_ENDED_SHOWN_MAX)
     seen = [hold_view(hold, now) for hold in (*waiting, *ended) if may_see(caller.person, hold)]
-    open_views = sorted(
-        (view for view in seen if view.open), key=lambda view: view.hold.expires_at
-    )
+    open_views = sorted((view for view in seen if view.open), key=lambda view: view.hold.expires_at)
     return open_views, [view for view in seen if not view.open]
 
 
@@ -100,9 +101,9 @@ async def answer_form(request: Request) -> Response:
         hold = await give_answer(
             request,
             caller,
-            answer=str(form.get("answer", "")),
-            note=str(form.get("note", "")),
-            digest=str(form.get("digest", "")),
+            answer=form.get("answer", ""),
+            note=form.get("note", ""),
+            digest=form.get("digest", ""),
         )
     except Refused as refused:
         if refused.status == 404:
@@ -127,14 +128,16 @@ async def trail(request: Request) -> Response:
 async def trail_json(request: Request) -> Response:
     """The twin of the trail page."""
     await caller_of(request)
-    return JSONResponse({"ok": True, "records": [dict(each) for each in await _records(request)]})
+    documents = [asdict(record) for record in await _records(request)]
+    return JSONResponse({"ok": True, "records": documents})
 
 
-async def _records(request: Request) -> list[Any]:
+async def _records(request: Request) -> list[RecordView]:
     source = door_of(request).trail
     if source is None:
         return []
-    return list(await source.recent(limits.WEB_TRAIL_SHOWN_MAX))
+    found = await to_thread.run_sync(source.recent, limits.WEB_TRAIL_SHOWN_MAX)
+    return [record_view(record) for record in found]
 
 
 async def live(request: Request) -> Response:

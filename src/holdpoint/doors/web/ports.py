@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
+from holdpoint.audit.record import ChainedRecord
 from holdpoint.model.hold import Answer, Hold, HoldState
 
 Clock = Callable[[], datetime]
@@ -17,34 +17,6 @@ Clock = Callable[[], datetime]
 
 Groups = Callable[[str], frozenset[str]]
 """The groups that a person is in."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Person:
-    """Someone who may answer holds. An empty ``password_hash`` means: no password was set."""
-
-    name: str
-    password_hash: str = ""
-
-
-class People(Protocol):
-    """The people's table. Nothing here can find an agent."""
-
-    async def find(self, name: str) -> Person | None:
-        """The person of that name."""
-        ...
-
-    async def by_token(self, token_hash: str) -> Person | None:
-        """The person whose token has this fingerprint."""
-        ...
-
-    async def link_stands(self, link_hash: str, at: datetime) -> bool:
-        """Whether a sign-in link could be used now; does not use it."""
-        ...
-
-    async def use_link(self, link_hash: str, at: datetime) -> Person | None:
-        """Use up a sign-in link; the person it was for, or None. Succeeds once."""
-        ...
 
 
 class HoldBook(Protocol):
@@ -76,8 +48,8 @@ class HoldBook(Protocol):
 
 
 class Trail(Protocol):
-    """Recent records of the trail, newest first; each a mapping of JSON values."""
+    """The store's records: reading the trail. May block; the door asks in a thread."""
 
-    async def recent(self, limit: int) -> Sequence[Mapping[str, Any]]:
-        """At most ``limit`` records."""
+    def recent(self, limit: int) -> Sequence[ChainedRecord]:
+        """The newest records, newest first."""
         ...

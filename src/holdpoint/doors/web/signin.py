@@ -22,9 +22,9 @@ from holdpoint.doors.web.door import (
     peer_of,
 )
 from holdpoint.doors.web.errors import Refused
-from holdpoint.doors.web.ports import Person
 from holdpoint.doors.web.render import page
 from holdpoint.model.limits import SIGN_IN_WINDOW_S
+from holdpoint.store.people import Person
 
 _LINK_DEAD = "this sign-in link was used before, has expired, or never existed"
 _LINK_HINT = "make a new one with `holdpoint person link NAME`"
@@ -84,8 +84,8 @@ async def enter(request: Request) -> Response:
     """Check a name and a password and sign the browser in."""
     door = door_of(request)
     form = await form_of(request, request.cookies.get(door.form_cookie, ""))
-    name, password = str(form.get("name", "")).strip(), str(form.get("password", ""))
-    back = after_sign_in(str(form.get("next", "/")))
+    name, password = form.get("name", "").strip(), form.get("password", "")
+    back = after_sign_in(form.get("next", "/"))
     if class_of(password) is CredentialClass.AGENT:
         raise Refused(403, AGENT_REFUSED, AGENT_HINT)
     _take_try(request)

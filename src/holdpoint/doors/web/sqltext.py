@@ -26,7 +26,9 @@ from holdpoint.model.limits import WEB_STATEMENT_CHARS_MAX
 
 # Words worth a colour: those that say what a statement does, and the glue between them.
 _KEYWORDS: Final = frozenset(
-    """
+    re.findall(
+        r"\w+",
+        """
     add all alter analyze and any as asc authorization begin between by call cascade case cast check
     cluster column comment commit concurrently conflict constraint copy create cross current cursor
     database deallocate declare default delete desc disable discard distinct do domain drop else
@@ -38,11 +40,13 @@ _KEYWORDS: Final = frozenset(
     restrict returning returns revoke right role rollback row rule savepoint schema security select
     sequence session set show similar table tablespace temporary then to transaction trigger
     truncate type union unique unlogged update user using vacuum values view when where with
-    """.split()
+    """,
+    )
 )
 # Words that remove, overwrite or give away: they carry weight as well as colour.
 _LOUD: Final = frozenset(
-    "alter delete drop grant merge program reassign revoke truncate update".split()
+    ("alter", "delete", "drop", "grant", "merge", "program", "reassign", "revoke", "truncate")
+    + ("update",)
 )
 _WORD: Final = re.compile(r"[^\W\d][\w$]*")
 _NUMBER: Final = re.compile(r"\d[\d_]*(?:\.\d+)?(?:[eE][+-]?\d+)?")

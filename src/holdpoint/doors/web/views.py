@@ -17,12 +17,18 @@ from holdpoint.model.hold import Answer, Hold, HoldState
 
 # A word for the badge and a sentence that says what it means. Never merged with each other.
 STANDING: Final[Mapping[HoldState, tuple[str, str]]] = {
-    HoldState.OPEN: ("waits", "it has not run; it waits for an answer"),
+    HoldState.OPEN: ("waits for an answer", "it has not run; it waits for an answer"),
     HoldState.APPROVED: ("approved", "it may run once; the agent has not come back for it yet"),
-    HoldState.CLAIMED: ("approved and used", "the gate let it run, once; the trail has the outcome"),
+    HoldState.CLAIMED: (
+        "approved and used",
+        "the gate let it run once; the trail has the outcome",
+    ),
     HoldState.REJECTED: ("rejected", "it did not run"),
     HoldState.EXPIRED: ("expired", "its time ran out before it ran; it did not run"),
-    HoldState.ABANDONED: ("abandoned", "the agent's client went away while it waited; it did not run"),
+    HoldState.ABANDONED: (
+        "abandoned",
+        "the agent's client went away while it waited; it did not run",
+    ),
     HoldState.CANCELLED: ("cancelled", "the agent's client cancelled it; it did not run"),
     HoldState.SUPERSEDED: (
         "superseded",
@@ -36,8 +42,9 @@ _BASIS: Final = {
     "exact": "counted",
     "estimate": "the database planner's estimate",
     "unknown": "asked, and no answer came: it may be any number",
-    "not asked": "not asked for, the decision did not need it",
+    "not asked": "the decision did not need it",
 }
+_NO_VALUE: Final = {"not asked": "not asked for"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,11 +88,6 @@ class HoldView:
         value = self.case.get(key, "")
         return value if isinstance(value, str) else ""
 
-    @property
-    def figure(self) -> FigureView | None:
-        """The one figure worth a place in the list: the first that says something."""
-        return next((figure for figure in self.figures if figure.value), None)
-
 
 def _case(hold: Hold) -> Mapping[str, Any]:
     """The case document; an unreadable one is shown as such rather than hidden."""
@@ -102,7 +104,7 @@ def _figure(name: str, figure: Mapping[str, Any]) -> FigureView:
     why = str(figure.get("why", ""))
     return FigureView(
         name=_FIGURES.get(name, name),
-        value=f"{value:,}" if isinstance(value, int) else "",
+        value=f"{value:,}" if isinstance(value, int) else _NO_VALUE.get(basis, "not known"),
         basis=f"{words} ({why})" if why else words,
         doubtful=basis == "unknown",
     )
@@ -121,15 +123,16 @@ def _parameters(values: object) -> tuple[ParameterView, ...] | None:
 
 
 def _quorum(quorum: Quorum) -> str:
-    who = f"of `{quorum.group}`" if quorum.group else "of anyone who may sign in"
-    return f"{quorum.count} {who}"
+    return (
+        f"{quorum.count} from `{quorum.group}`" if quorum.group else f"{quorum.count} from anyone"
+    )
 
 
 def need_words(need: ApprovalNeed) -> tuple[str, ...]:
     """Who must approve, in words; all lines must be met."""
     lines = [_quorum(quorum) for quorum in need.all_of]
     if need.any_of:
-        lines.append("and one of: " + "; ".join(_quorum(quorum) for quorum in need.any_of))
+        lines.append("and one of these: " + "; ".join(_quorum(quorum) for quorum in need.any_of))
     return tuple(lines)
 
 
