@@ -1,1 +1,6 @@
-"""Holds, approvals, sessions and records at rest: SQLAlchemy Core over SQLite."""
+"""Holds, answers, agents, people and the trail's records, in SQLite."""
+
+from holdpoint.store.errors import StoreError
+from holdpoint.store.store import Store
+
+__all__ = ["Store", "StoreError"]
