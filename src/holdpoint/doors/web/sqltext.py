@@ -45,8 +45,7 @@ _KEYWORDS: Final = frozenset(
 )
 # Words that remove, overwrite or give away: they carry weight as well as colour.
 _LOUD: Final = frozenset(
-    ("alter", "delete", "drop", "grant", "merge", "program", "reassign", "revoke", "truncate")
-    + ("update",)
+    re.findall(r"\w+", "alter delete drop grant merge program reassign revoke truncate update")
 )
 _WORD: Final = re.compile(r"[^\W\d][\w$]*")
 _NUMBER: Final = re.compile(r"\d[\d_]*(?:\.\d+)?(?:[eE][+-]?\d+)?")
@@ -77,10 +76,9 @@ class SqlText:
 
 def _is_hidden(char: str) -> bool:
     """Whether a character would not be seen, or would change how its neighbours are seen."""
-    if char in "\n\t ":
-        return False
-    category = unicodedata.category(char)
-    return category in {"Cc", "Cf", "Co", "Cn", "Cs", "Zl", "Zp", "Zs"} or char in "\u115f\u3164"
+    # `isprintable` is false for every control, format and separator character but the space. The
+    # two letters named here are fillers that print as nothing.
+    return char not in "\n\t" and (not char.isprintable() or char in "\u115f\u3164")
 
 
 def _comment_end(text: str, start: int) -> int:

@@ -81,7 +81,11 @@ class HoldView:
     wanted: int
     figures: tuple[FigureView, ...]
     parameters: tuple[ParameterView, ...] | None
-    text: SqlText
+
+    @property
+    def text(self) -> SqlText:
+        """The statement, ready for the page. Made when asked for: lists do not need it."""
+        return sql_text(str(self.case.get("text", self.case.get("unreadable", ""))))
 
     def fact(self, key: str) -> str:
         """One plain value of the case document, empty when it is not there."""
@@ -160,7 +164,6 @@ def hold_view(hold: Hold, now: datetime) -> HoldView:
     late = hold.state is HoldState.OPEN and hold.expires_at <= now
     badge, meaning = LATE if late else STANDING[hold.state]
     impact = case.get("impact", {})
-    text = case.get("text", case.get("unreadable", ""))
     return HoldView(
         hold=hold,
         case=case,
@@ -173,7 +176,6 @@ def hold_view(hold: Hold, now: datetime) -> HoldView:
         wanted=_wanted(hold.need),
         figures=tuple(_figure(name, figure) for name, figure in impact.items()),
         parameters=_parameters(case.get("parameters")),
-        text=sql_text(str(text)),
     )
 
 
