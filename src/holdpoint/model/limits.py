@@ -85,3 +85,15 @@ STORE_BUSY_TIMEOUT_S: Final = 5.0  # chosen: waiting for another process's commi
 HOLD_POLL_S: Final = 1.0  # chosen: answers given through another process are seen within this
 SUBSCRIBER_HOLDS_MAX: Final = 2 * HOLDS_OPEN_MAX  # changes kept for a slow reader
 NAME_CHARS_MAX: Final = 63  # PostgreSQL: NAMEDATALEN - 1
+
+# --- configuration, check ------------------------------------------------------------------------
+CONFIG_BYTES_MAX: Final = 4 * 1024 * 1024  # chosen: thousands of rules with their examples
+URL_BYTES_MAX: Final = 16 * 1024  # chosen: what a file that a URL is read from may hold
+DURATION_MAX_S: Final = 366 * 24 * 3600.0  # chosen: longest expiry a configuration may name
+CHECK_LINE_BYTES_MAX: Final = 32 * 1024 * 1024  # chosen: a line of `check --jsonl`, escapes and all
+
+# --- embedded PostgreSQL --------------------------------------------------------------------------
+EMBEDDED_PREPARE_TIMEOUT_S: Final = 120.0  # chosen: initdb on a slow disk takes some ten seconds
+EMBEDDED_START_TIMEOUT_S: Final = 60.0  # PostgreSQL: pg_ctl's default wait
+EMBEDDED_STOP_TIMEOUT_S: Final = 10.0  # chosen: for each of a clean, an immediate, a forced stop
+EMBEDDED_PORT_TRIES: Final = 5  # a free port may be taken before the server binds it

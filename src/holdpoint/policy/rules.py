@@ -176,4 +176,4 @@ class Policy:
     thresholds: Thresholds
     need: ApprovalNeed
     digest: str
-    tables: Mapping[tuple[str, str], TierTable]
+    tables: Mapping[tuple[str, str], TierTable] = field(repr=False)
