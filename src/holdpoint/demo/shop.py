@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
+from urllib.parse import quote, urlencode
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict
 
 DATABASE: Final = "shop"
 OWNER: Final = "shop_owner"
@@ -21,7 +22,7 @@ STEP_MARK: Final = "-- step: "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shop:
-    """Where the shop stands: one libpq connection string per role, and how many orders it has."""
+    """Where the shop stands: one URL per role, secret, and how many orders it has."""
 
     reader: str
     writer: str
@@ -32,8 +33,9 @@ class Shop:
 def create_shop(admin: str, progress: Callable[[str], None] = lambda step: None) -> Shop:
     """Create the database `shop` and its three roles on the server of ``admin``, and fill it.
 
-    ``admin`` is a libpq connection string or URL of a superuser. ``progress`` hears of each step
-    before it starts. Fresh passwords are made on every call and reach the server as verifiers only.
+    ``admin`` is a libpq connection string or URL of a superuser on this machine. ``progress`` hears
+    of each step before it starts. Fresh passwords are made on every call and reach the server as
+    verifiers only.
     Raises ``psycopg.Error`` when the server refuses, for example because the shop exists already.
     """
     passwords = {role: secrets.token_urlsafe(18) for role in (OWNER, READER, WRITER)}
@@ -87,5 +89,13 @@ def read_steps() -> Iterator[tuple[str, str]]:
 
 
 def as_role(admin: str, role: str, passwords: dict[str, str]) -> str:
-    """The connection string of ``admin`` with another role, its password and the shop database."""
-    return make_conninfo(admin, user=role, password=passwords[role], dbname=DATABASE)
+    """The URL of ``admin``'s server with another role, its password and the shop database."""
+    parts = conninfo_to_dict(admin)
+    query = {
+        "host": str(parts["host"]),
+        "port": str(parts.get("port") or 5432),
+        "user": role,
+        "password": passwords[role],
+        "sslmode": "disable",
+    }
+    return f"postgresql:///{DATABASE}?{urlencode(query, quote_via=quote)}"
