@@ -61,9 +61,9 @@ def create_shop(admin: str, progress: Callable[[str], None] = lambda step: None)
         row = connection.execute("SELECT count(*) FROM orders").fetchone()
     assert row is not None, "count(*) gives a row"
     return Shop(
-        reader=as_role(admin, READER, passwords),
-        writer=as_role(admin, WRITER, passwords),
-        owner=as_role(admin, OWNER, passwords),
+        reader=local_url(admin, READER, passwords[READER], DATABASE),
+        writer=local_url(admin, WRITER, passwords[WRITER], DATABASE),
+        owner=local_url(admin, OWNER, passwords[OWNER], DATABASE),
         orders=row[0],
     )
 
@@ -88,14 +88,14 @@ def read_steps() -> Iterator[tuple[str, str]]:
         yield title, statements
 
 
-def as_role(admin: str, role: str, passwords: dict[str, str]) -> str:
-    """The URL of ``admin``'s server with another role, its password and the shop database."""
-    parts = conninfo_to_dict(admin)
+def local_url(server: str, role: str, password: str, database: str) -> str:
+    """The URL of a database on the server of the connection string ``server``, without TLS."""
+    parts = conninfo_to_dict(server)
     query = {
         "host": str(parts["host"]),
         "port": str(parts.get("port") or 5432),
         "user": role,
-        "password": passwords[role],
+        "password": password,
         "sslmode": "disable",
     }
-    return f"postgresql:///{DATABASE}?{urlencode(query, quote_via=quote)}"
+    return f"postgresql:///{quote(database)}?{urlencode(query, quote_via=quote)}"

@@ -17,18 +17,18 @@ from holdpoint.demo.shop import Shop
 from holdpoint.doors.web.credentials import CredentialClass, fingerprint, new_secret
 from holdpoint.model.limits import SIGN_IN_LINK_S
 from holdpoint.store.store import Store
-from holdpoint.wire.postgres.scram import make_verifier
+from holdpoint.wire.postgres.scram import SALT_BYTES, make_verifier
 
 AGENT: Final = "shop-agent"
 OWNER: Final = "sam"  # answers for the agent, and may therefore not answer its holds
 PERSON: Final = "alex"
-SALT_BYTES: Final = 16  # PostgreSQL: SCRAM_DEFAULT_SALT_LEN
 
 CONFIGURATION: Final = """\
 # The demo's configuration. A real one is made by `holdpoint policy init`.
 [server]
 listen = "127.0.0.1:{postgres_port}"
-web_listen = "127.0.0.1:{web_port}"
+web = "127.0.0.1:{web_port}"
+store = "holdpoint.db"
 
 [targets.shop]
 engine = "postgres"
@@ -94,9 +94,9 @@ def set_stage(directory: Path, shop: Shop, *, postgres_port: int, web_port: int)
     person_token = new_secret(CredentialClass.PERSON, secrets.token_bytes)
     link_token = new_secret(CredentialClass.SIGN_IN_LINK, secrets.token_bytes)
     now = datetime.now(UTC)
+    add_agent(store, AGENT, OWNER, agent_password)
     with Store.open(store) as opened:
-        verifier = make_verifier(agent_password, secrets.token_bytes(SALT_BYTES))
-        opened.agents.add(AGENT, OWNER, verifier, now)
+        opened.people.add(OWNER, now)
         opened.people.add(PERSON, now, token_sha256=fingerprint(person_token))
         expires = now + timedelta(seconds=SIGN_IN_LINK_S)
         opened.people.add_link(fingerprint(link_token), PERSON, expires)
@@ -109,6 +109,13 @@ def set_stage(directory: Path, shop: Shop, *, postgres_port: int, web_port: int)
         person_token=person_token,
         link_token=link_token,
     )
+
+
+def add_agent(store: Path, name: str, owner: str, password: str) -> None:
+    """Add an agent to a store, which is made if it is not there; only a verifier is kept."""
+    verifier = make_verifier(password, secrets.token_bytes(SALT_BYTES))
+    with Store.open(store) as opened:
+        opened.agents.add(name, owner, verifier, datetime.now(UTC))
 
 
 def write_secret(path: Path, text: str) -> None:

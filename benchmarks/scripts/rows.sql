@@ -1,0 +1,1 @@
+SELECT id, payload FROM bench_rows LIMIT 10000;
