@@ -1,0 +1,299 @@
+"""Plain reads on their way into the trail: cheap enough for every statement of the relay.
+
+``ReadLog.started`` and ``ReadLog.finished`` are called by the event loop's thread tens of thousands
+of times per second. They make no system call and never wait: an entry goes into the spool (for a
+crash) and into a list (for the writer). After at most ``READ_SYNC_DELAY_S`` a group of them becomes
+one `reads` record. The entries are JSON from the start, so that the writer only joins them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from time import time_ns
+from typing import Any, Final
+
+import orjson
+
+from holdpoint.audit.redact import redact
+from holdpoint.engine.spool import FRAME, HALF_BYTES, HEADER_BYTES, Leftover, SpoolFile, seed
+from holdpoint.engine.unavailable import TrailUnavailable
+from holdpoint.model import limits
+
+_ENTRY_BYTES_MAX: Final = 256  # one entry without its parameters
+_NOT_OPEN: Final = "the trail is not open: start the server's recorder first"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadGroup:
+    """The reads of one generation of the spool, ready to become one record.
+
+    ``started`` holds ``[number, offset_us, session, text id, parameters]``, ``finished`` holds
+    ``[number, offset_us, rows, sqlstate]``, both as JSON; ``open`` are the numbers of this run's
+    reads that had no outcome at the end of the group.
+    """
+
+    half: int
+    run: int
+    generation: int
+    base_us: int
+    texts: dict[str, str]
+    started: list[str]
+    finished: list[str]
+    open: list[int]
+    replayed: bool = False
+
+    def body(self) -> bytes:
+        """Return the record's body, canonical: keys in order, entries canonical by themselves."""
+        texts = orjson.dumps(self.texts, option=orjson.OPT_SORT_KEYS).decode()
+        replayed = '"replayed":true,' if self.replayed else ""
+        return (
+            f'{{"base_us":{self.base_us},"finished":[{",".join(self.finished)}],'
+            f'"generation":{self.generation},"open":{orjson.dumps(self.open).decode()},'
+            f'{replayed}"run":{self.run},"started":[{",".join(self.started)}],"texts":{texts}}}'
+        ).encode()
+
+
+@dataclass(slots=True)
+class _Half:
+    """Which part of the spool is being filled, and what is in it."""
+
+    index: int
+    generation: int
+    offset: int
+    texts: dict[str, str] = field(default_factory=dict)
+    started: list[str] = field(default_factory=list)
+    finished: list[str] = field(default_factory=list)
+
+
+class ReadLog:
+    """The event loop's end. Every method but ``free`` belongs to the loop's thread."""
+
+    def __init__(self) -> None:
+        self.refusal = _NOT_OPEN  # why nothing may run; empty when all is well
+        self._number = 0
+        self._open: set[int] = set()
+        self._ids: dict[str, int] = {}
+        self._sessions: dict[str | int, str] = {}
+        self._busy = [False, False]
+        self._armed = False
+
+    def open(
+        self,
+        spool: SpoolFile,
+        origin: str,
+        run: int,
+        loop: asyncio.AbstractEventLoop,
+        hand_over: Callable[[ReadGroup], None],
+    ) -> None:
+        """Begin a run; ``hand_over`` takes each full group to the writer."""
+        self._spool = spool
+        self._memory = spool.memory
+        self._origin = origin
+        self._run = run
+        self._loop = loop
+        self._hand_over = hand_over
+        self._begin(0, 1)
+        self._spool.begin(1, origin, run, 0, 0)
+        self.refusal = ""
+
+    def started(self, session: str | int, text: str, parameters: bytes | None) -> int:
+        """Log the intent of one plain read and return its number within the run.
+
+        ``session`` is the session's name as the trail shows it; ``parameters`` are the bytes of the
+        Bind message. Raises ``TrailUnavailable``: then the read must not run.
+        """
+        if self.refusal:
+            raise TrailUnavailable(self.refusal)
+        text_id = self._ids.get(text)
+        if text_id is None:
+            text_id = self._new_text(text, parameters)
+        name = self._sessions.get(session)
+        if name is None:
+            name = self._new_session(session)
+        if parameters is None:
+            values = "null"
+        else:
+            if len(parameters) > limits.READ_BYTES_MAX:
+                raise _too_large(len(parameters))
+            values = f'"{binascii.b2a_base64(parameters, newline=False).decode()}"'
+        number = self._number + 1
+        entry = f"[{number},{time_ns() // 1000 - self._base_us},{name},{text_id},{values}]"
+        payload = entry.encode()
+        size = len(payload)
+        half = self._half
+        end = half.offset + 8 + size
+        if end > self._soft_end:
+            self._make_room(size)
+            return self.started(session, text, parameters)
+        self._memory[half.offset : end] = (
+            FRAME.pack(size, zlib.crc32(payload, self._seed)) + payload
+        )
+        half.offset = end
+        half.started.append(entry)
+        self._number = number
+        self._open.add(number)
+        if not self._armed:
+            self._arm()
+        return number
+
+    def finished(self, number: int, rows: int, sqlstate: str) -> None:
+        """Log the outcome of a read; ``rows`` is -1 when unknown, ``sqlstate`` empty on success.
+
+        Raises ``TrailUnavailable`` only if the spool is full: the read then stays without outcome.
+        """
+        state = orjson.dumps(sqlstate).decode() if sqlstate else '""'
+        entry = f"[{number},{time_ns() // 1000 - self._base_us},{rows},{state}]"
+        payload = entry.encode()
+        half = self._half
+        end = half.offset + 8 + len(payload)
+        if end > self._hard_end:
+            self._make_room(len(payload))
+            return self.finished(number, rows, sqlstate)
+        self._memory[half.offset : end] = (
+            FRAME.pack(len(payload), zlib.crc32(payload, self._seed)) + payload
+        )
+        half.offset = end
+        half.finished.append(entry)
+        self._open.discard(number)
+        if not self._armed:
+            self._arm()
+
+    def flush(self) -> bool:
+        """Hand the filling half to the writer; False if the other half is not free yet."""
+        half = self._half
+        if not half.started and not half.finished:
+            if half.texts:
+                self._begin(half.index, half.generation + 1)
+            return True
+        other = 1 - half.index
+        if self._busy[other]:
+            return False
+        self._busy[half.index] = True
+        self._hand_over(
+            ReadGroup(
+                half=half.index,
+                run=self._run,
+                generation=half.generation,
+                base_us=self._base_us,
+                texts=half.texts,
+                started=half.started,
+                finished=half.finished,
+                open=sorted(self._open),
+            )
+        )
+        self._begin(other, half.generation + 1)
+        return True
+
+    def free(self, half: int) -> None:
+        """Say that a half's group is durable. Called by the writer's thread."""
+        self._busy[half] = False
+
+    def shut(self, why: str) -> None:
+        """Refuse every further read."""
+        self.refusal = why
+
+    def _begin(self, index: int, generation: int) -> None:
+        start = HEADER_BYTES + index * HALF_BYTES
+        self._base_us = time_ns() // 1000
+        self._spool.begin(index, self._origin, self._run, generation, self._base_us)
+        self._seed = seed(self._run, generation)
+        self._hard_end = start + HALF_BYTES
+        self._soft_end = self._hard_end - limits.SPOOL_RESERVE_BYTES
+        self._ids = {}
+        self._sessions = {}
+        self._half = _Half(index, generation, start)
+
+    def _new_text(self, text: str, parameters: bytes | None) -> int:
+        """Spool a text once per generation, secrets redacted, and return its id."""
+        extra = len(parameters) if parameters is not None else 0
+        if len(text) + extra > limits.READ_BYTES_MAX:
+            raise _too_large(len(text) + extra)
+        clean = redact(text)
+        try:
+            quoted = orjson.dumps(clean)
+        except TypeError as error:
+            raise TrailUnavailable(
+                "the statement cannot be recorded: it is not valid Unicode"
+            ) from error
+        needed = len(quoted) + 2 * extra + 2 * _ENTRY_BYTES_MAX
+        if self._half.offset + needed > self._soft_end:
+            self._make_room(needed)
+        half = self._half
+        number = len(self._ids) + 1
+        payload = b'{"%d":%s}' % (number, quoted)
+        end = half.offset + 8 + len(payload)
+        self._memory[half.offset : end] = (
+            FRAME.pack(len(payload), zlib.crc32(payload, self._seed)) + payload
+        )
+        half.offset = end
+        half.texts[str(number)] = clean
+        self._ids[text] = number
+        return number
+
+    def _new_session(self, session: str | int) -> str:
+        try:
+            name = orjson.dumps(session, option=orjson.OPT_STRICT_INTEGER).decode()
+        except TypeError as error:
+            raise TrailUnavailable("the session's name cannot be recorded") from error
+        if len(name) > _ENTRY_BYTES_MAX // 2:
+            raise TrailUnavailable("the session's name is too long to be recorded")
+        self._sessions[session] = name
+        return name
+
+    def _make_room(self, size: int) -> None:
+        if size > HALF_BYTES - limits.SPOOL_RESERVE_BYTES:
+            raise TrailUnavailable("the statement is too large for the spool of plain reads")
+        if not self.flush():
+            raise TrailUnavailable(
+                "reads come faster than the trail's disk takes them: "
+                "slow down, or use a faster disk"
+            )
+
+    def _arm(self) -> None:
+        self._armed = True
+        self._loop.call_later(limits.READ_SYNC_DELAY_S, self._tick)
+
+    def _tick(self) -> None:
+        self._armed = False
+        if not self.flush():
+            self._arm()
+
+
+def _too_large(size: int) -> TrailUnavailable:
+    return TrailUnavailable(
+        f"the statement has {size:,} bytes; a plain read is recorded up to "
+        f"{limits.READ_BYTES_MAX:,}: record it as a statement of its own"
+    )
+
+
+def replay(leftover: Leftover, open_before: Iterable[int]) -> ReadGroup:
+    """Turn what a killed process left in one half into a group, as it would have been written."""
+    texts: dict[str, str] = {}
+    started: list[str] = []
+    finished: list[str] = []
+    open_ = set(open_before)
+    for payload in leftover.payloads:
+        value: Any = orjson.loads(payload)
+        if isinstance(value, dict):
+            texts.update(value)
+        elif len(value) == 5:
+            started.append(payload.decode())
+            open_.add(value[0])
+        else:
+            finished.append(payload.decode())
+            open_.discard(value[0])
+    return ReadGroup(
+        half=0,
+        run=leftover.run,
+        generation=leftover.generation,
+        base_us=leftover.base_us,
+        texts=texts,
+        started=started,
+        finished=finished,
+        open=sorted(open_),
+        replayed=True,
+    )
