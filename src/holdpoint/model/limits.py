@@ -24,6 +24,7 @@ PROBE_TIMEOUT_S: Final = 2.0
 READ_SYNC_DELAY_S: Final = 0.05  # chosen: plain reads reach the disk within this delay
 CANCEL_TIMEOUT_S: Final = 5.0
 SHUTDOWN_GRACE_S: Final = 5.0
+CLIENT_GONE_GRACE_S: Final = 300.0  # chosen: a statement without a client may end in this time
 
 # --- sessions, decisions, holds ------------------------------------------------------------------
 SESSIONS_MAX: Final = 1_000
