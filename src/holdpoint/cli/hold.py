@@ -19,7 +19,7 @@ from urllib.parse import quote, urlsplit
 
 import click
 
-DEFAULT_URL: Final = "http://127.0.0.1:8460"
+DEFAULT_URL: Final = "http://127.0.0.1:7433"
 TIMEOUT_S: Final = 15.0  # chosen: the server answers from its own store
 EXIT_REFUSED: Final = 1
 EXIT_USAGE: Final = 2

@@ -1,6 +1,4 @@
-"""The web door: where people see holds and answer them. It never touches the gate."""
+"""The web door: where people see holds and answer them. It never touches the gate.
 
-from holdpoint.doors.web.app import close_streams, create_web
-from holdpoint.doors.web.door import WebSettings
-
-__all__ = ["WebSettings", "close_streams", "create_web"]
+``app.create_web`` puts it together; ``credentials`` is also used by the command line.
+"""

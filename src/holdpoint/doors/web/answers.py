@@ -47,7 +47,7 @@ async def give_answer(
             caller.person,
             Answer(answer),
             note.replace("\r\n", "\n").strip(),
-            approver_groups=door.groups(caller.person),
+            approver_groups=door.groups_of(caller.person),
         )
     except AnswerRefused as refused:
         now = await door.book.get(hold.id)

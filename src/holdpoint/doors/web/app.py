@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -21,9 +22,11 @@ from holdpoint.doors.web.errors import Refused, refusal_response, wants_json
 from holdpoint.doors.web.guard import SECURITY_HEADERS, Guard
 from holdpoint.doors.web.live import Streams
 from holdpoint.doors.web.people import Directory
-from holdpoint.doors.web.ports import Clock, Groups, HoldBook, Trail
+from holdpoint.doors.web.ports import HoldBook, Trail
 from holdpoint.doors.web.render import page
+from holdpoint.engine.clock import Clock
 from holdpoint.store.people import People
+from holdpoint.store.times import from_us
 
 _STATIC: Final = Path(__file__).parent / "static"
 
@@ -106,18 +109,19 @@ def create_web(
     *,
     book: HoldBook,
     people: People,
-    groups: Groups,
+    groups: Mapping[str, frozenset[str]],
     clock: Clock,
     settings: WebSettings,
     trail: Trail | None = None,
 ) -> Starlette:
     """The web door as an ASGI application.
 
-    ``groups`` gives a person's groups. Raises ValueError when ``settings.base_url`` is not an
-    address. On shutdown, call ``close_streams`` before the server waits for its clients.
+    ``groups`` maps names of groups to people. Raises ValueError when ``settings.base_url`` is not
+    an address without a path. On shutdown, call ``close_streams`` before the server waits for its
+    clients.
     """
     if not re.fullmatch(r"https?://[^/?#@\s]+", settings.base_url):
-        raise ValueError(f"`{settings.base_url}` is not an address like `http://127.0.0.1:8460`")
+        raise ValueError(f"`{settings.base_url}` is not an address like `http://127.0.0.1:7433`")
     guard = Middleware(Guard, hosts=settings.all_hosts, secure=settings.secure)
     web = Starlette(
         routes=_routes(),
@@ -133,7 +137,7 @@ def create_web(
         book=book,
         people=Directory(people),
         groups=groups,
-        clock=clock,
+        clock=lambda: from_us(clock()),
         settings=settings,
         trail=trail,
         streams=Streams(),

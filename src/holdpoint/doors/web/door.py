@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -16,10 +17,11 @@ from holdpoint.doors.web.guard import host_of
 from holdpoint.doors.web.limiter import Limiter
 from holdpoint.doors.web.live import Streams
 from holdpoint.doors.web.people import Directory
-from holdpoint.doors.web.ports import Clock, Groups, HoldBook, Trail
+from holdpoint.doors.web.ports import Clock, HoldBook, Trail
 from holdpoint.doors.web.visits import Visits
 from holdpoint.model import limits
 from holdpoint.model.hold import Hold
+from holdpoint.store.names import folded
 
 AGENT_REFUSED: Final = "this is an agent's credential; agents cannot see or answer holds"
 AGENT_HINT: Final = "a person answers, signed in or with a token made by `holdpoint person add`"
@@ -67,7 +69,7 @@ class Door:
 
     book: HoldBook
     people: Directory
-    groups: Groups
+    groups: Mapping[str, frozenset[str]]
     clock: Clock
     settings: WebSettings
     trail: Trail | None
@@ -83,6 +85,14 @@ class Door:
     hashing: anyio.CapacityLimiter = field(
         default_factory=lambda: anyio.CapacityLimiter(limits.PASSWORD_CHECKS_MAX)
     )
+
+    def groups_of(self, person: str) -> frozenset[str]:
+        """The groups a person is in; `Anna` in the configuration is `anna` in the store."""
+        return frozenset(
+            group
+            for group, members in self.groups.items()
+            if any(folded(member) == folded(person) for member in members)
+        )
 
     @property
     def visit_cookie(self) -> str:

@@ -11,7 +11,6 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
 
 from starlette.responses import StreamingResponse
 
@@ -89,30 +88,30 @@ async def _events(
     until = loop.time() + limits.WEB_STREAM_AGE_S
     pump = asyncio.create_task(_pump(changes, queue))
     closing = asyncio.create_task(streams.closing.wait())
+    taking = asyncio.create_task(queue.get())
     try:
         yield b"retry: 2000\n" + _RELOAD
         while loop.time() < until and not pump.done():
-            taking = asyncio.create_task(queue.get())
-            waiting = {taking, closing, pump}
             await asyncio.wait(
-                waiting, timeout=limits.WEB_HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED
+                {taking, closing, pump},
+                timeout=limits.WEB_HEARTBEAT_S,
+                return_when=asyncio.FIRST_COMPLETED,
             )
-            hold = taking.result() if taking.done() else None
             if closing.done() or not await allowed(None):
-                taking.cancel()
                 return
             if not taking.done():
-                taking.cancel()
                 yield _HEARTBEAT
-            elif hold is None:
+                continue
+            hold = taking.result()
+            taking = asyncio.create_task(queue.get())
+            if hold is None:
                 yield _RELOAD
             elif await allowed(hold):
                 yield event_of(hold)
     finally:
-        closing.cancel()
-        pump.cancel()
-        with suppress(asyncio.CancelledError):
-            await pump
+        for task in (taking, closing, pump):
+            task.cancel()
+        await asyncio.gather(taking, closing, pump, return_exceptions=True)
 
 
 def live_response(

@@ -15,9 +15,6 @@ from holdpoint.model.hold import Answer, Hold, HoldState
 Clock = Callable[[], datetime]
 """The time: aware, UTC."""
 
-Groups = Callable[[str], frozenset[str]]
-"""The groups that a person is in."""
-
 
 class HoldBook(Protocol):
     """The part of the engine's hold book that people need."""

@@ -60,6 +60,8 @@ _OPERATOR: Final = re.compile(r"[-+*/<>=~!@#%^&|`?:]")
 _LINES: Final = re.compile(r"\r\n|\n|\r")
 _WIDE_GAP: Final = re.compile(r"[ \t]{61,}")
 _BLANK_LINES_SHOWN: Final = 3
+_PROSE: Final = "t"  # a message of ours, not SQL
+_BARE: Final = frozenset({"", _PROSE})  # classes that need no colour
 _NAMING: Final = frozenset({"", "q", "k", "k loud"})  # classes whose text can name an object
 
 
@@ -161,7 +163,7 @@ def _piece(kind: str, text: str) -> Markup:
         else:
             out.append(str(escape(char)))
     body = _mark_gaps("".join(out))
-    return Markup(f'<span class="{kind}">{body}</span>' if kind else body)  # noqa: S704 - escaped
+    return Markup(f'<span class="{kind}">{body}</span>' if kind not in _BARE else body)  # noqa: S704 - escaped
 
 
 def _mark_gaps(body: str) -> str:
@@ -247,9 +249,9 @@ def spoken(text: str) -> Markup:
     """A message to people: escaped, with text in backticks set as code and nothing hidden."""
     parts = text.split("`")
     if len(parts) % 2 == 0:  # an odd backtick is the user's own; show the message as it is
-        return _piece("t", text)
+        return _piece(_PROSE, text)
     out = [
-        Markup("<code>{}</code>").format(_piece("", part)) if index % 2 else _piece("t", part)
+        Markup("<code>{}</code>").format(_piece("", part)) if index % 2 else _piece(_PROSE, part)
         for index, part in enumerate(parts)
         if part
     ]
