@@ -46,8 +46,8 @@ from holdpoint.model.steps import (
 )
 from holdpoint.model.verdict import Verdict
 from holdpoint.policy import refusals
-from holdpoint.policy.compile import Policy
 from holdpoint.policy.decide import decide, facts_needed
+from holdpoint.policy.rules import Policy
 
 PLAIN_READ = frozenset({Effect.READ})
 
@@ -92,7 +92,7 @@ def admit(
     started = yield from WriteRecord(
         decided_record(RecordKind.STATEMENT_STARTED, case, decision, hold_id)
     )
-    execution = yield from Execute(started)
+    execution = yield from Execute(started, case.reading)
     yield from WriteRecord(finished_record(started, case.session, execution))
     return Done(execution=execution)
 

@@ -163,12 +163,14 @@ class SessionView:
     """What reading a text needs to know about its session. Hashable: part of the memo's key.
 
     ``prepared`` maps names of prepared statements to what they do. ``standard_conforming_strings``
-    off, or an encoding the gate cannot read, makes some texts unknown.
+    off, or an encoding the gate cannot read, makes some texts unknown. ``portals`` maps names of
+    portals that the protocol bound and that have not run to the end: SQL's FETCH and MOVE run them.
     """
 
     standard_conforming_strings: bool = True
     encoding: str = "UTF8"
     prepared: tuple[tuple[str, Statement], ...] = ()
+    portals: tuple[tuple[str, Statement], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -165,7 +165,8 @@ class EndHold(Step[None]):
 class Execute(Step[Execution]):
     """Let the door run the message; the reply comes when the database has answered.
 
-    ``started`` is the number of the durable record of intent.
+    ``started`` is the number of the durable record of intent, ``reading`` what the text does.
     """
 
     started: int
+    reading: Reading

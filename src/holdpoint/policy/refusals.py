@@ -41,12 +41,12 @@ def denied(case: Case, decision: Decision) -> Refused:
     return Refused(finding=finding, sqlstate=INSUFFICIENT_PRIVILEGE)
 
 
-def held_notice(hold: Hold, decision_detail: str, page: str) -> Finding:
+def held_notice(hold: Hold, page: str) -> Finding:
     """Return the notice to a client that waits in place."""
     return Finding(
         code="HP8001",
         message=f"held for approval: {hold.summary}",
-        detail=decision_detail,
+        detail=hold_detail(hold),
         hint=f"waiting for a person; see {page}",
     )
 

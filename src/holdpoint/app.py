@@ -1,0 +1,204 @@
+"""The composition root: the only place that wires the rooms together."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import structlog
+import uvicorn
+
+from holdpoint import __version__
+from holdpoint.config import Config, TlsMode, resolve_upstream
+from holdpoint.doors.postgres.door import PostgresDoor
+from holdpoint.doors.postgres.handshake import Gatekeeper, Tls
+from holdpoint.doors.web.app import close_streams, create_web
+from holdpoint.doors.web.door import WebSettings
+from holdpoint.engine.clock import now_us
+from holdpoint.engine.driver import Engine
+from holdpoint.engine.holds import HoldBook
+from holdpoint.engine.probes import DatabaseProber
+from holdpoint.engine.recorder import Recorder
+from holdpoint.model import limits
+from holdpoint.model.target import Tier
+from holdpoint.model.upstream import UpstreamUrl
+from holdpoint.store import Store
+from holdpoint.wire.postgres.scram import server_end_point
+
+log = structlog.get_logger(__name__)
+
+MOCK_SECRET_BYTES: Final = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A gate that is up: where agents connect, where people look, which key signs the trail."""
+
+    host: str
+    port: int
+    web_url: str
+    public_key: str
+    door: PostgresDoor
+    recorder: Recorder
+
+
+def url_of(tier: Tier) -> UpstreamUrl:
+    """Resolve a tier's URL now, so that a secret can change without a restart."""
+    return resolve_upstream(tier.url_source, os.environ)
+
+
+@asynccontextmanager
+async def running(config: Config, store_path: Path | None = None) -> AsyncIterator[Running]:
+    """Run the gate and the review page until the block ends.
+
+    Raises ``StoreError`` and ``TrailUnavailable`` when store or trail do not serve, ``OSError``
+    when an address cannot be listened on.
+    """
+    with Store.open(store_path or Path(config.server.store)) as store:
+        recorder = Recorder(store)
+        await recorder.start({"version": __version__, "policy": config.policy.digest})
+        try:
+            book = HoldBook(store, recorder)
+            await book.start()
+            try:
+                async with (
+                    _web(config, store, book),
+                    _postgres(config, store, recorder, book) as (
+                        door,
+                        port,
+                    ),
+                ):
+                    yield Running(
+                        host=config.server.listen.host,
+                        port=port,
+                        web_url=config.server.web_url,
+                        public_key=recorder.public_key,
+                        door=door,
+                        recorder=recorder,
+                    )
+            finally:
+                await book.close()
+        finally:
+            await recorder.close()
+
+
+async def serve(
+    config: Config, store_path: Path | None = None, *, ready: Callable[[Running], None]
+) -> None:
+    """Run until SIGINT or SIGTERM; ``ready`` is called once both doors are open."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError, ValueError):  # not on the main thread: the caller stops
+            loop.add_signal_handler(number, stop.set)
+    async with running(config, store_path) as gate:
+        ready(gate)
+        await stop.wait()
+
+
+@asynccontextmanager
+async def _postgres(
+    config: Config, store: Store, recorder: Recorder, book: HoldBook
+) -> AsyncIterator[tuple[PostgresDoor, int]]:
+    engine = Engine(
+        config.policy,
+        recorder,
+        book,
+        lambda: datetime.now(UTC),
+        f"{config.server.web_url}/h/",
+        config.holds.wait_s,
+    )
+    keeper = Gatekeeper(
+        targets={target.name: target for target in config.targets},
+        verifier=lambda name: _verifier(store, name),
+        mock_secret=os.urandom(MOCK_SECRET_BYTES),
+        tls=client_tls(config),
+    )
+    door = PostgresDoor(
+        engine, keeper, url_of, lambda _, tier: DatabaseProber(lambda: url_of(tier))
+    )
+    port = await door.listen(config.server.listen.host, config.server.listen.port)
+    try:
+        yield door, port
+    finally:
+        await door.close()
+
+
+def _verifier(store: Store, name: str) -> str | None:
+    agent = store.agents.find(name)
+    return agent.scram_verifier if agent is not None else None
+
+
+def client_tls(config: Config) -> Tls | None:
+    """The gate's TLS for clients, or None when it is off."""
+    server = config.server
+    if server.tls is TlsMode.OFF:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(server.tls_cert, server.tls_key)
+    pem = Path(server.tls_cert).read_text(encoding="ascii")
+    first = pem[: pem.index("-----END CERTIFICATE-----")] + "-----END CERTIFICATE-----\n"
+    certificate = ssl.PEM_cert_to_DER_cert(first[first.index("-----BEGIN CERTIFICATE-----") :])
+    return Tls(
+        context=context,
+        end_point=server_end_point(certificate),
+        required=server.tls is TlsMode.REQUIRE,
+    )
+
+
+@asynccontextmanager
+async def _web(config: Config, store: Store, book: HoldBook) -> AsyncIterator[None]:
+    server = config.server
+    web = create_web(
+        book=book,
+        people=store.people,
+        groups=config.groups,
+        clock=now_us,
+        settings=WebSettings(base_url=server.web_url, hosts=frozenset({server.web.host} - {""})),
+        trail=store.records,
+    )
+    uses_tls = server.tls is not TlsMode.OFF
+    settings = uvicorn.Config(
+        web,
+        host=server.web.host or "0.0.0.0",  # noqa: S104 - an empty host means every address
+        port=server.web.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(limits.SHUTDOWN_GRACE_S),
+        ssl_certfile=server.tls_cert if uses_tls else None,
+        ssl_keyfile=server.tls_key if uses_tls else None,
+    )
+    pages = _Pages(settings)
+    task = asyncio.create_task(pages.serve())
+    try:
+        await _until_started(pages, task)
+        yield
+    finally:
+        close_streams(web)
+        pages.should_exit = True
+        await task
+
+
+class _Pages(uvicorn.Server):
+    """The review page's server; signals are the gate's business."""
+
+    def install_signal_handlers(self) -> None:
+        """Leave them alone."""
+
+
+async def _until_started(pages: uvicorn.Server, task: asyncio.Task[None]) -> None:
+    while not pages.started:
+        if task.done():
+            await task
+            raise OSError("the review page did not start")
+        await asyncio.sleep(0.01)

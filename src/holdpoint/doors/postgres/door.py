@@ -1,0 +1,247 @@
+"""The PostgreSQL door: accept agents' connections and give each a session of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import structlog
+
+from holdpoint.doors.postgres import handshake, upstream
+from holdpoint.doors.postgres.channel import Channel, ChannelClosed
+from holdpoint.doors.postgres.handshake import Arrival, Gatekeeper
+from holdpoint.doors.postgres.memo import Memo
+from holdpoint.doors.postgres.session import Session
+from holdpoint.doors.postgres.upstream import Upstream, UpstreamError
+from holdpoint.engine.driver import Engine, Prober
+from holdpoint.engine.recorder import TrailUnavailable
+from holdpoint.model import limits
+from holdpoint.model.record import Record, RecordKind
+from holdpoint.model.target import AccessLevel, Tier
+from holdpoint.model.upstream import UpstreamUrl
+from holdpoint.wire.postgres import errors, messages, scram, startup
+from holdpoint.wire.postgres.errors import ProtocolError
+
+log = structlog.get_logger(__name__)
+
+TOO_MANY_CONNECTIONS: Final = "53300"
+CONNECTION_FAILURE: Final = "08006"
+SHUTTING_DOWN: Final = "57P01"
+KEY_BYTES: Final = {0: 4, 2: 32}  # length of a cancel key by minor version of the protocol
+
+# What the gate itself sets on every upstream session of a read-only tier. As startup parameters
+# they are also what RESET ALL and DISCARD ALL return to (manual, RESET).
+READ_ONLY_SETTINGS: Final = {"default_transaction_read_only": "on"}
+
+
+class PostgresDoor:
+    """Listens for agents. ``url_of`` resolves a tier's URL late; ``prober_of`` gives its prober."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        keeper: Gatekeeper,
+        url_of: Callable[[Tier], UpstreamUrl],
+        prober_of: Callable[[str, Tier], Prober],
+    ) -> None:
+        self._engine = engine
+        self._keeper = keeper
+        self._url_of = url_of
+        self._prober_of = prober_of
+        self._sessions: dict[tuple[int, bytes], Session] = {}
+        self._memos: dict[tuple[str, str], Memo] = {}
+        self._keys = scram.KeyCache(limits.SESSIONS_MAX)
+        self._arrivals: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+        self._closing = False
+
+    async def listen(self, host: str, port: int) -> int:
+        """Start to accept connections; returns the port, for ``port`` 0 the one that was free."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: Channel(self._accept), host, port, backlog=limits.SESSIONS_MAX
+        )
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def close(self) -> None:
+        """Stop accepting, tell every session, wait a little for them to end."""
+        self._closing = True
+        if self._server is not None:
+            self._server.close()
+        for task in list(self._arrivals):
+            task.cancel()
+        for session in list(self._sessions.values()):
+            session.fail(SHUTTING_DOWN, "Holdpoint is shutting down", "connect again later")
+        waited = 0.0
+        while self._sessions and waited < limits.SHUTDOWN_GRACE_S:
+            await asyncio.sleep(0.02)
+            waited += 0.02
+
+    def _accept(self, channel: Channel) -> None:
+        task = asyncio.ensure_future(self._arrive(channel))
+        self._arrivals.add(task)
+        task.add_done_callback(self._arrivals.discard)
+
+    async def _arrive(self, channel: Channel) -> None:
+        """Bring one connection from its first byte to a session, or end it with words."""
+        try:
+            async with asyncio.timeout(limits.STARTUP_TIMEOUT_S):
+                packet = await handshake.first_packet(channel, self._keeper)
+                if isinstance(packet, startup.CancelRequest):
+                    await self._cancel(packet)
+                    channel.open_transport.close()
+                    return
+                await self._open(channel, packet)
+        except ProtocolError as error:
+            _dismiss(channel, error.sqlstate, error.message, error.hint)
+        except TimeoutError:
+            limit = f"{limits.STARTUP_TIMEOUT_S:g} s"
+            _dismiss(channel, "08006", f"the connection was not set up within {limit}")
+        except (ChannelClosed, OSError):
+            channel.open_transport.abort()
+        except TrailUnavailable as error:
+            _dismiss(channel, "58030", f"refused: the audit trail cannot be written: {error}")
+
+    async def _open(self, channel: Channel, packet: startup.Startup) -> None:
+        peer = _peer(channel)
+        if len(self._sessions) >= limits.SESSIONS_MAX or self._closing:
+            raise ProtocolError("too many sessions are open", TOO_MANY_CONNECTIONS)
+        try:
+            arrival = await handshake.sign_in(channel, packet, self._keeper)
+        except ProtocolError as error:
+            await self._refused(packet.parameters.get("user", ""), peer, error)
+            raise
+        server = await self._connect(arrival, peer)
+        try:
+            await self._begin(channel, arrival, server, peer)
+        except BaseException:
+            server.channel.open_transport.abort()
+            raise
+
+    async def _connect(self, arrival: Arrival, peer: str) -> Upstream:
+        """Connect to the tier's database; what goes wrong is told without secrets."""
+        settings = dict(arrival.settings)
+        if arrival.tier.access is AccessLevel.READ_ONLY:
+            settings.update(READ_ONLY_SETTINGS)
+        place = f"tier `{arrival.tier.name}` of target `{arrival.target.name}`"
+        try:
+            return await upstream.connect(self._url_of(arrival.tier), settings, self._keys)
+        except (UpstreamError, ValueError) as error:
+            problem = ProtocolError(
+                f"{place} cannot be reached: {error}",
+                CONNECTION_FAILURE,
+                "the operator can find out with `holdpoint doctor`",
+            )
+            await self._refused(arrival.agent, peer, problem)
+            raise problem from error
+
+    async def _begin(self, channel: Channel, arrival: Arrival, server: Upstream, peer: str) -> None:
+        """Record the session, tell the client that it is ready, and relay from here on."""
+        session_id = f"s-{secrets.token_hex(6)}"
+        pid = secrets.randbelow(2**31 - 1) + 1
+        key = secrets.token_bytes(KEY_BYTES.get(arrival.minor, 4))
+        await self._engine.recorder.write(
+            Record(RecordKind.SESSION_OPENED, _opened(session_id, arrival, server, peer))
+        )
+        memo = self._memos.setdefault((arrival.target.name, arrival.tier.name), Memo())
+        prober = self._prober_of(arrival.target.name, arrival.tier)
+        session = Session(
+            session_id,
+            arrival,
+            peer,
+            server,
+            self._engine,
+            prober,
+            memo,
+            lambda ended: self._ended((pid, key), ended),
+        )
+        self._sessions[(pid, key)] = session
+        for name, value in server.parameters.items():
+            channel.write(messages.parameter_status(name, value))
+        channel.write(messages.backend_key_data(pid, key) + messages.ready_for_query())
+        session.start(channel.open_transport)
+        channel.attach(session.relay.client_data, session.client_lost, session.server_pressure)
+
+    async def _cancel(self, packet: startup.CancelRequest) -> None:
+        """Cancel a held statement here, or pass the request on with the server's own key."""
+        session = self._sessions.get((packet.pid, packet.key))
+        if session is None or session.cancel():
+            return
+        server = session.upstream
+        await upstream.cancel(server.url, server.pid, server.key)
+
+    def _ended(self, key: tuple[int, bytes], session: Session) -> None:
+        self._sessions.pop(key, None)
+        body = {"session": session.id, "agent": session.arrival.agent}
+        _spawn(self._record_quietly(Record(RecordKind.SESSION_CLOSED, body)))
+
+    async def _refused(self, agent: str, peer: str, problem: ProtocolError) -> None:
+        """Record who was turned away; a trail that is down is told by the refusal itself."""
+        body: dict[str, Any] = {
+            "agent": agent[:200],
+            "peer": peer,
+            "sqlstate": problem.sqlstate,
+            "reason": problem.message,
+        }
+        await self._record_quietly(Record(RecordKind.SESSION_REFUSED, body))
+
+    async def _record_quietly(self, record: Record) -> None:
+        """Record what happened anyway: if it cannot be written, nothing depends on it."""
+        try:
+            await self._engine.recorder.write(record)
+        except TrailUnavailable as error:
+            log.error("trail.unavailable", kind=record.kind.value, problem=str(error))
+
+    @property
+    def session_count(self) -> int:
+        """How many sessions are open."""
+        return len(self._sessions)
+
+
+_background: set[asyncio.Future[None]] = set()
+
+
+def _spawn(work: Awaitable[None]) -> None:
+    """Run something to its end although nobody waits for it."""
+    task = asyncio.ensure_future(work)
+    _background.add(task)
+    task.add_done_callback(_background.discard)
+
+
+def _opened(
+    session_id: str, arrival: Arrival, server: Upstream, peer: str
+) -> Mapping[str, Any] | dict[str, Any]:
+    local = server.channel.open_transport.get_extra_info("sockname")
+    return {
+        "session": session_id,
+        "agent": arrival.agent,
+        "target": arrival.target.name,
+        "tier": arrival.tier.name,
+        "access": arrival.tier.access.value,
+        "role": server.url.user,
+        "database": server.url.place,
+        "server_version": server.parameters.get("server_version", ""),
+        "backend_pid": server.pid,
+        # The server's own log names this address: the two records can be joined by it.
+        "upstream_socket": _address(local),
+        "peer": peer,
+        "application_name": arrival.settings.get("application_name", ""),
+    }
+
+
+def _peer(channel: Channel) -> str:
+    return _address(channel.open_transport.get_extra_info("peername"))
+
+
+def _address(address: Any) -> str:
+    if isinstance(address, tuple) and len(address) >= 2:
+        return f"{address[0]}:{address[1]}"
+    return str(address or "")
+
+
+def _dismiss(channel: Channel, sqlstate: str, message: str, hint: str = "") -> None:
+    """Say why, and close."""
+    channel.write(errors.error_response("FATAL", sqlstate, message, hint=hint))
+    channel.open_transport.close()

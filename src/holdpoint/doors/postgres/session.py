@@ -1,0 +1,421 @@
+"""One agent's session: the relay, and the way of a statement through the whole gate and back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from holdpoint import sql
+from holdpoint.doors.postgres.handshake import Arrival
+from holdpoint.doors.postgres.memo import Memo
+from holdpoint.doors.postgres.pending import QUERY, REFUSED, SYNC, Known, Operation, Prepared
+from holdpoint.doors.postgres.relay import Relay
+from holdpoint.doors.postgres.upstream import Upstream
+from holdpoint.engine.driver import Engine, Prober
+from holdpoint.model import limits
+from holdpoint.model.case import Parameter
+from holdpoint.model.effects import (
+    Access,
+    Dialect,
+    Effect,
+    Reading,
+    SessionView,
+    Statement,
+    TransactionMark,
+)
+from holdpoint.model.hold import Hold
+from holdpoint.model.steps import Done, Execution, Refused, Submission
+from holdpoint.policy import refusals
+from holdpoint.wire.postgres import errors, messages
+from holdpoint.wire.postgres.errors import ProtocolError
+
+log = structlog.get_logger(__name__)
+
+READABLE_ENCODING: Final = "UTF8"
+ONLY_READS: Final = frozenset({Effect.READ})
+# After anything else the next statement is judged only when this one is over: it may change how
+# later text is read or what names mean.
+UNGUARDED: Final = frozenset(
+    {Effect.READ, Effect.WRITE, Effect.BULK_WRITE, Effect.DDL, Effect.DESTRUCTIVE}
+)
+ENDS_TRANSACTION: Final = frozenset({TransactionMark.COMMIT, TransactionMark.PREPARE_TRANSACTION})
+
+
+class Session:
+    """A session between one client and one server; it owns the relay and its statements' tasks.
+
+    ``ended`` is called once, when nothing of the session is left.
+    """
+
+    def __init__(
+        self,
+        session_id: str,
+        arrival: Arrival,
+        peer: str,
+        upstream: Upstream,
+        engine: Engine,
+        prober: Prober,
+        memo: Memo,
+        ended: Callable[[Session], None],
+    ) -> None:
+        self.id = session_id
+        self.arrival = arrival
+        self.peer = peer
+        self.upstream = upstream
+        self.engine = engine
+        self.prober = prober
+        self._memo = memo
+        self._ended: Callable[[Session], None] | None = ended
+        self._view = SessionView()
+        self._task: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._passage: Passage | None = None
+        self._client_transport: asyncio.Transport | None = None
+        self._client_paused: set[str] = set()
+        self._leaving = False
+        self.relay = Relay(
+            self, engine.recorder, session_id, self._write_nothing, upstream.channel.write
+        )
+        for name, value in upstream.parameters.items():
+            self.parameter(name, value)
+
+    def start(self, client: asyncio.Transport) -> None:
+        """Begin to relay to the client's transport."""
+        self._client_transport = client
+        self.relay.write_client = client.write
+        self.upstream.channel.attach(
+            self.relay.server_data, self.server_lost, self._client_pressure
+        )
+
+    def _write_nothing(self, data: bytes) -> None:
+        """Take the server's answers for a client that is gone."""
+
+    # --- what the relay asks ----------------------------------------------------------------------
+
+    def known(self, query: bytes) -> Known | None:
+        """Return the text as one that passes on its own, or None: it needs the whole gate."""
+        known = self._memo.get(query)
+        if known is not None:
+            return known
+        try:
+            text = query.decode()
+        except UnicodeDecodeError:
+            return None
+        reading = self.engine.pass_at_once(self._submission(text, None))
+        if reading is None:
+            return None
+        known = Known(
+            text,
+            any(statement.transaction in ENDS_TRANSACTION for statement in reading.statements),
+            _prepares(reading),
+            _forgets(reading),
+        )
+        self._memo.put(query, known)
+        return known
+
+    def slow_query(self, query: bytes) -> None:
+        """Take a Query through the gate."""
+        passage = Passage(self, lambda operation: self.relay.run_query(query, operation))
+        self._begin(passage, QUERY, query, None)
+
+    def slow_bind(self, payload: bytes, prepared: Prepared) -> None:
+        """Take a Bind through the gate, with its values."""
+        try:
+            bind = messages.parse_bind(payload)
+        except ProtocolError as problem:
+            self.broken(problem)
+            return
+        passage = Passage(self, lambda operation: self.relay.run_bind(payload, operation))
+        self._begin(passage, REFUSED, prepared.query, _parameters(bind))
+
+    def parameter(self, name: str, value: str) -> None:
+        """Follow the settings that change how text is read."""
+        if name == "standard_conforming_strings":
+            self._view = SessionView(
+                standard_conforming_strings=value == "on", encoding=self._view.encoding
+            )
+        elif name == "client_encoding":
+            encoding = value.upper().replace("-", "")
+            self._view = SessionView(
+                standard_conforming_strings=self._view.standard_conforming_strings,
+                encoding=encoding,
+            )
+        self.relay.plain = (
+            self._view.standard_conforming_strings and self._view.encoding == READABLE_ENCODING
+        )
+
+    def broken(self, problem: ProtocolError) -> None:
+        """End the session with words: one of the peers does not keep to the protocol."""
+        log.warning("session.broken", session=self.id, problem=problem.message)
+        self.fail(problem.sqlstate, problem.message)
+
+    def over(self) -> None:
+        """Take the client's goodbye; the connection is about to close."""
+        self._leaving = True
+
+    def pause_client(self, paused: bool) -> None:
+        """Stop or go on reading from the client because statements wait at the gate."""
+        self._pause("gate", paused)
+
+    # --- what the connections tell ----------------------------------------------------------------
+
+    def _client_pressure(self, full: bool) -> None:
+        """Stop reading from the client while the server does not keep up."""
+        self._pause("server", full)
+
+    def server_pressure(self, full: bool) -> None:
+        """Stop reading from the server while the client does not keep up."""
+        transport = self.upstream.channel.open_transport
+        if not transport.is_closing():
+            (transport.pause_reading if full else transport.resume_reading)()
+
+    def _pause(self, who: str, paused: bool) -> None:
+        transport = self._client_transport
+        if transport is None or transport.is_closing() or (who in self._client_paused) == paused:
+            return
+        if paused:
+            self._client_paused.add(who)
+            transport.pause_reading()
+        else:
+            self._client_paused.discard(who)
+            if not self._client_paused:
+                transport.resume_reading()
+
+    def client_lost(self) -> None:
+        """Abandon what waits; what runs is followed to its end, so that the trail knows it."""
+        self.relay.write_client = self._write_nothing
+        self.relay.stopped = True
+        self._client_transport = None
+        if self._passage is not None and not self._passage.sent:
+            for task in self._tasks:
+                task.cancel()
+        self._spawn(self._leave())
+
+    async def _leave(self) -> None:
+        """Let the server finish what it runs, then say goodbye."""
+        channel, relay = self.upstream.channel, self.relay
+        self.server_pressure(False)
+        if relay.copying is not None:
+            channel.write(messages.copy_fail("the client went away"))
+        if relay.pending and relay.pending[-1].kind not in (QUERY, SYNC):
+            channel.write(messages.SYNC)
+        waited = 0.0
+        while relay.pending and not channel.lost and waited < limits.CLIENT_GONE_GRACE_S:
+            await asyncio.sleep(LEAVE_POLL_S)
+            waited += LEAVE_POLL_S
+        channel.write(messages.TERMINATE)
+        channel.open_transport.close()
+
+    def server_lost(self) -> None:
+        """End the session: nothing can run any more, and what ran has an unknown outcome."""
+        self.relay.lose()
+        if self._client_transport is not None and not self._leaving:
+            self.fail("08006", "the database closed the connection")
+        if self._ended is not None:
+            ended, self._ended = self._ended, None
+            ended(self)
+
+    def fail(self, sqlstate: str, message: str, hint: str = "") -> None:
+        """Tell the client why its session ends, and close both sides."""
+        if self._client_transport is not None:
+            response = errors.error_response("FATAL", sqlstate, message, hint=hint)
+            self._client_transport.write(response)
+            self._client_transport.close()
+        self.upstream.channel.open_transport.close()
+
+    # --- statements on their way through the gate -------------------------------------------------
+
+    def _begin(
+        self,
+        passage: Passage,
+        kind: int,
+        query: bytes,
+        parameters: tuple[Parameter, ...] | None,
+    ) -> None:
+        self._passage = passage
+        try:
+            text = query.decode()
+        except UnicodeDecodeError:
+            # Kept readable for people, and marked: the gate does not know what the server reads.
+            text = query.decode("utf-8", "backslashreplace")
+            passage.unreadable = True
+        self._spawn(self._through_gate(passage, kind, self._submission(text, parameters, passage)))
+
+    def _spawn(self, work: object) -> None:
+        task: asyncio.Task[None] = asyncio.ensure_future(work)  # type: ignore[arg-type]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _submission(
+        self,
+        text: str,
+        parameters: tuple[Parameter, ...] | None,
+        passage: Passage | None = None,
+    ) -> Submission:
+        view = self._view
+        if passage is not None:
+            view = SessionView(
+                standard_conforming_strings=view.standard_conforming_strings,
+                encoding="unreadable" if passage.unreadable else view.encoding,
+                prepared=self._prepared_statements() if "execute" in text.lower() else (),
+            )
+        arrival = self.arrival
+        return Submission(
+            agent=arrival.agent,
+            task="",
+            session=self.id,
+            peer=self.peer,
+            target=arrival.target,
+            tier=arrival.tier,
+            role=self.upstream.url.user,
+            text=text,
+            dialect=Dialect.POSTGRES,
+            view=view,
+            parameters=parameters,
+            may_wait=not self.relay.wrote,
+        )
+
+    def _prepared_statements(self) -> tuple[tuple[str, Statement], ...]:
+        """Return what the session's prepared statements do, for texts that EXECUTE them."""
+        found: list[tuple[str, Statement]] = []
+        for name, prepared in self.relay.statements.items():
+            reading = sql.read(prepared.query.decode("utf-8", "replace"))
+            if name and len(reading.statements) == 1 and prepared.confirmed:
+                found.append((name.decode("utf-8", "replace"), reading.statements[0]))
+        return tuple(found)
+
+    async def _through_gate(self, passage: Passage, kind: int, submission: Submission) -> None:
+        try:
+            outcome = await self.engine.run(submission, passage, self.prober)
+        except Exception:
+            # Nothing ran that was not recorded; the session cannot be trusted to go on.
+            log.exception("session.failed", session=self.id)
+            self.fail("XX000", "an internal error of Holdpoint; nothing more runs", "see its log")
+            raise
+        if self._passage is passage:
+            self._passage = None
+        if passage.sent:
+            return
+        if isinstance(outcome, Done):
+            self.relay.refuse(kind, NAME_TAKEN)
+        else:
+            self.relay.refuse(kind, error_of(outcome))
+
+    def waiting(self, hold: Hold, page: str) -> None:
+        """Tell the client that its statement is held, and bring it what the server has so far."""
+        notice = refusals.held_notice(hold, page)
+        self.relay.flush()
+        self.relay.notice(
+            errors.notice_response(
+                "NOTICE", refusals.HELD, notice.message, notice.detail, notice.hint
+            )
+        )
+
+    def cancel(self) -> bool:
+        """End the wait of a held statement; False when none waits here."""
+        passage = self._passage
+        if passage is None or not passage.is_waiting:
+            return False
+        passage.cancelled.set()
+        return True
+
+
+class Passage:
+    """One statement of a session on its way through the gate: see ``engine.driver.Passage``."""
+
+    def __init__(self, session: Session, send: Callable[[Operation], None]) -> None:
+        self._session = session
+        self._send = send
+        self.cancelled = asyncio.Event()
+        self.is_waiting = False
+        self.unreadable = False
+        self.sent = False
+
+    def waiting(self, hold: Hold, page: str) -> None:
+        """Tell the client that it waits for people, and where."""
+        self.is_waiting = True
+        self._session.waiting(hold, page)
+
+    async def execute(self, started: int, reading: Reading) -> Execution:
+        """Send the statement's original bytes and return how it ended."""
+        self.is_waiting = False
+        relay = self._session.relay
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        operation = operation_of(reading)
+        operation.on_finish = lambda: done.done() or done.set_result(None)
+        if self._session.upstream.channel.lost:
+            return Execution(ran=False, sqlstate="08006")
+        if not relay.define_all(_prepares(reading)):
+            return Execution(ran=False, sqlstate="42P05")
+        begun = loop.time()
+        self.sent = True
+        self._send(operation)
+        await done
+        return Execution(
+            tag=operation.tag,
+            rows=operation.rows,
+            sqlstate=operation.sqlstate,
+            duration_us=int((loop.time() - begun) * 1_000_000),
+            ran=operation.sent,
+            complete=operation.complete,
+        )
+
+
+def operation_of(reading: Reading) -> Operation:
+    """Return what the relay must know of a statement while it runs."""
+    copies = any(
+        statement.tag == "COPY" and any(use.access is Access.WRITE for use in statement.objects)
+        for statement in reading.statements
+    )
+    return Operation(
+        wrote=reading.effects != ONLY_READS,
+        guarded=not reading.effects <= UNGUARDED or bool(_prepares(reading)),
+        copies=copies,
+    )
+
+
+def error_of(refused: Refused) -> bytes:
+    """Return a refusal as the ErrorResponse that the client gets."""
+    finding = refused.finding
+    return errors.error_response(
+        "ERROR",
+        refused.sqlstate,
+        finding.message,
+        finding.detail,
+        finding.hint,
+        refused.position,
+    )
+
+
+def _prepares(reading: Reading) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple(
+        (name.encode(), inner.text.encode())
+        for statement in reading.statements
+        for name, inner in statement.prepares
+    )
+
+
+def _forgets(reading: Reading) -> tuple[bytes, ...]:
+    return tuple(
+        statement.deallocates.encode() for statement in reading.statements if statement.deallocates
+    )
+
+
+def _parameters(bind: messages.Bind) -> tuple[Parameter, ...]:
+    formats = bind.formats
+    if len(formats) == 1:
+        formats = formats * len(bind.values)
+    return tuple(
+        Parameter(value, bool(formats) and formats[index] == 1)
+        for index, value in enumerate(bind.values)
+    )
+
+
+LEAVE_POLL_S: Final = 0.05
+NAME_TAKEN: Final = errors.error_response(
+    "ERROR", "42P05", "a prepared statement of that name already exists"
+)
