@@ -1,0 +1,50 @@
+"""Fixtures for every test: real PostgreSQL servers, one of each version per run."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from holdpoint.embedded import EmbeddedError, EmbeddedPostgres, binaries
+from support.browser import find_chromium
+from support.require import missing, require
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Asynchronous tests run on asyncio, which is what the product runs on."""
+    return "asyncio"
+
+
+def _server(version: int) -> Iterator[EmbeddedPostgres]:
+    try:
+        binaries(version)
+    except EmbeddedError as error:
+        missing(str(error))
+    with EmbeddedPostgres(version, durable=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres18() -> Iterator[EmbeddedPostgres]:
+    """A PostgreSQL 18 for all tests of this process; take databases from ``fresh_database``."""
+    yield from _server(18)
+
+
+@pytest.fixture(scope="session")
+def postgres16() -> Iterator[EmbeddedPostgres]:
+    """A PostgreSQL 16 for all tests of this process; take databases from ``fresh_database``."""
+    yield from _server(16)
+
+
+@pytest.fixture(scope="session", params=[18, 16], ids=["pg18", "pg16"])
+def postgres(request: pytest.FixtureRequest) -> EmbeddedPostgres:
+    """Each of the supported versions in turn."""
+    server: EmbeddedPostgres = request.getfixturevalue(f"postgres{request.param}")
+    return server
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Path:
+    """The path of a Chromium; tests that look at pages need it."""
+    return require("Chromium (set CHROMIUM to its path)", find_chromium())
