@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from support.require import missing
+
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 CODE = [
@@ -38,7 +40,7 @@ def tracked() -> list[str]:
             cwd=ROOT, capture_output=True, text=True, check=True,
         )  # fmt: skip
     except (OSError, subprocess.CalledProcessError):
-        pytest.skip("missing git: cannot tell which files belong to the project")
+        missing("git and a clone: nothing else tells which files belong to the project")
     return [path for path in done.stdout.splitlines() if (ROOT / path).is_file()]
 
 
