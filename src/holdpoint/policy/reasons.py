@@ -77,8 +77,10 @@ def _where_given(case: Case, effects: frozenset[Effect]) -> str:
         )
     answers = TABLE[found.access]
     held = any(answers[effect] is not Answer.ALLOW for effect in effects)
-    path = quoted(f"{case.target.name}/{found.name}")
     then = ", where it may wait for approval" if held else ""
+    if not found.url_source:  # judged without a configuration: there is no such tier to name
+        return f"a tier with access `{found.access.value}` gives this{then}"
+    path = quoted(f"{case.target.name}/{found.name}")
     return f"connect to database {path} (access `{found.access.value}`){then}"
 
 

@@ -1,0 +1,63 @@
+"""``--url``: a live database beside the judging of statements."""
+
+from __future__ import annotations
+
+import os
+
+from holdpoint.cli.judging import Figures, Place
+from holdpoint.config.urls import UrlError, resolve_upstream
+from holdpoint.model.case import Basis, Fact, Figure, Impact
+from holdpoint.model.effects import Reading
+from holdpoint.model.limits import UPSTREAM_CONNECT_TIMEOUT_S
+from holdpoint.model.upstream import UpstreamUrl
+
+
+class Unreachable(Exception):
+    """The database cannot be reached; the text says which and why, without secrets."""
+
+
+def live_figures(source: str) -> Figures:
+    """Connect once, and give what answers the figures. Raises ``UrlError``, ``Unreachable``.
+
+    ``source`` is a URL, ``env:NAME`` or ``file:PATH``. A figure that the database does not answer
+    is unknown, so what rests on it is held.
+    """
+    upstream = resolve_upstream(source, os.environ)
+    _check_reachable(upstream)
+
+    def ask(place: Place, reading: Reading, needed: frozenset[Fact]) -> Impact:
+        unknown = Figure(basis=Basis.UNKNOWN, why="this command cannot ask for it yet")
+        return Impact(
+            rows=unknown if Fact.ROWS in needed else Figure(),
+            table_rows=unknown if Fact.TABLE_ROWS in needed else Figure(),
+        )
+
+    return ask
+
+
+def _check_reachable(upstream: UpstreamUrl) -> None:
+    """Connect and leave again."""
+    import psycopg
+
+    try:
+        connection = psycopg.connect(
+            host=upstream.host,
+            port=upstream.port,
+            user=upstream.user or None,
+            password=upstream.password or None,
+            dbname=upstream.dbname or None,
+            sslmode=upstream.sslmode.value,
+            sslrootcert=upstream.sslrootcert or None,
+            sslcert=upstream.sslcert or None,
+            sslkey=upstream.sslkey or None,
+            channel_binding=upstream.channel_binding.value,
+            connect_timeout=int(UPSTREAM_CONNECT_TIMEOUT_S),
+            application_name="holdpoint",
+        )
+    except psycopg.Error as error:
+        words = " ".join(str(error).split())
+        raise Unreachable(f"cannot reach `{upstream.place}`: {words}") from error
+    connection.close()
+
+
+__all__ = ["Unreachable", "UrlError", "live_figures"]
