@@ -51,6 +51,11 @@ def canonical_bytes(value: Any) -> bytes:
         raise CanonicalError(f"the value cannot be written as JSON: {error}") from error
 
 
+def canonical_text(value: Any) -> str:
+    """Return the canonical form of a JSON value as text."""
+    return canonical_bytes(value).decode()
+
+
 def _check(value: Any, place: str, depth: int) -> None:
     """Refuse what RFC 8785 and orjson would write differently, or readers read differently."""
     if isinstance(value, str) or value is None or value is True or value is False:
