@@ -57,7 +57,6 @@ WEB_VISIT_IDLE_S: Final = 12 * 3600.0  # chosen: one shift on call
 WEB_VISIT_AGE_S: Final = 7 * 24 * 3600.0
 WEB_STREAMS_MAX: Final = 200  # live pages open at once
 WEB_STREAMS_PER_PERSON_MAX: Final = 20
-WEB_STREAM_QUEUE_MAX: Final = 64  # changes a slow page may lag behind before it reloads its list
 WEB_STREAM_AGE_S: Final = 3600.0  # then the browser connects again
 WEB_HEARTBEAT_S: Final = 15.0  # chosen: below the 30-60 s at which proxies close silent streams
 WEB_ENDED_SHOWN_MAX: Final = 50

@@ -1,0 +1,252 @@
+"""Expressions: functions, operators, names. What can act inside any statement."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from holdpoint.model.effects import Access, Effect, MarkKind, ObjectKind
+from holdpoint.sql.functions import (
+    DANGERS,
+    HARMLESS,
+    INFORMATION_SCHEMA,
+    OPERATORS,
+    TABLESAMPLE_METHODS,
+    UNREVIEWED,
+)
+from holdpoint.sql.settings import judge_setting
+from holdpoint.sql.walk import (
+    Handler,
+    Node,
+    Walk,
+    constant,
+    descend,
+    qualified,
+    skip,
+    strings,
+)
+
+_BETWEEN: Final = frozenset(
+    ("BETWEEN", "NOT BETWEEN", "BETWEEN SYMMETRIC", "NOT BETWEEN SYMMETRIC")
+)
+_KNOWN_OPERATORS: Final = OPERATORS | _BETWEEN
+
+# Relations of pg_catalog whose rows are secrets or files: (effect, mark, why).
+_SENSITIVE: Final[dict[str, tuple[Effect, MarkKind, str]]] = {
+    "pg_authid": (Effect.PRIVILEGE, MarkKind.PRIVILEGE, "reads password hashes"),
+    "pg_shadow": (Effect.PRIVILEGE, MarkKind.PRIVILEGE, "reads password hashes"),
+    "pg_hba_file_rules": (Effect.SERVER_SIDE, MarkKind.SERVER_FILE, "reads pg_hba.conf"),
+    "pg_ident_file_mappings": (Effect.SERVER_SIDE, MarkKind.SERVER_FILE, "reads pg_ident.conf"),
+    "pg_file_settings": (Effect.SERVER_SIDE, MarkKind.SERVER_FILE, "reads postgresql.conf"),
+}
+
+
+def range_var(walk: Walk, node: Node, key: str) -> None:
+    """A relation that is read, unless its name is a CTE's in this scope."""
+    name: str = node.get("relname", "")
+    schema: str = node.get("schemaname", "")
+    if name in walk.scope and not schema:
+        return
+    walk.objects[(name, schema, ObjectKind.RELATION, Access.READ)] = None
+    if name in _SENSITIVE and schema in ("", "pg_catalog"):
+        effect, mark, why = _SENSITIVE[name]
+        walk.effects.add(effect)
+        walk.mark(mark, name, why)
+
+
+def operation(walk: Walk, node: Node, key: str) -> None:
+    """An operator: built-in symbols pass, others call a function nobody knows."""
+    name: list[Any] = node["name"]
+    if len(name) != 1 or name[0]["String"]["sval"] not in _KNOWN_OPERATORS:
+        check_operator(walk, name)
+    stack = walk.stack
+    side = node.get("lexpr")
+    if side is not None:
+        stack.append(side)
+    side = node.get("rexpr")
+    if side is not None:
+        stack.append(side)
+
+
+def check_operator(walk: Walk, name: list[Any]) -> None:
+    """Judge an operator's name, as written with or without ``OPERATOR(schema.symbol)``."""
+    parts = strings(name)
+    schema, symbol = qualified(parts)
+    if symbol in _KNOWN_OPERATORS and schema in ("", "pg_catalog"):
+        return
+    written = ".".join(parts)
+    walk.unknown(f"uses the operator `{written}`, which Holdpoint does not know")
+    walk.mark(MarkKind.UNKNOWN_FUNCTION, written, "operator")
+
+
+def call(walk: Walk, node: Node, key: str) -> None:
+    """A function call: the name decides; arguments, filters and windows are walked."""
+    name: list[Any] = node["funcname"]
+    if len(name) == 1:
+        function: str = name[0]["String"]["sval"]
+        if function in HARMLESS:
+            walk.functions[function] = None
+        else:
+            _other_call(walk, function, node)
+    else:
+        _qualified_call(walk, strings(name), node)
+    stack = walk.stack
+    for field, value in node.items():
+        if field != "funcname":
+            if type(value) is list:
+                stack.extend(value)
+            elif type(value) is dict:
+                stack.append(value)
+
+
+def _qualified_call(walk: Walk, parts: list[str], node: Node) -> None:
+    schema, function = qualified(parts)
+    if schema == "pg_catalog":
+        if function in HARMLESS:
+            walk.functions[function] = None
+        else:
+            _other_call(walk, function, node)
+        return
+    written = ".".join(parts)
+    walk.functions[written] = None
+    if schema == "information_schema" and function in INFORMATION_SCHEMA:
+        return
+    danger = DANGERS.get(function)
+    if danger is not None and danger.mark is MarkKind.FOREIGN:  # extensions live in any schema
+        walk.effects.add(danger.effect)
+        walk.mark(danger.mark, function, danger.why)
+    _unknown_call(walk, written)
+
+
+def _other_call(walk: Walk, function: str, node: Node) -> None:
+    walk.functions[function] = None
+    if function == "set_config":
+        set_config(walk, node.get("args", []))
+        return
+    danger = DANGERS.get(function)
+    if danger is None:
+        if function in UNREVIEWED:
+            walk.unknown(f"calls `{function}`, whose effects have not been reviewed")
+            walk.mark(MarkKind.UNKNOWN_FUNCTION, function, "built-in, not reviewed")
+        else:
+            _unknown_call(walk, function)
+        return
+    walk.effects.add(danger.effect)
+    if danger.effect is Effect.UNKNOWN:
+        walk.unknown(f"calls `{function}`, which {danger.why}")
+    if danger.mark is not None:
+        walk.mark(danger.mark, function, danger.why)
+    if function in ("nextval", "setval"):
+        _note_sequence(walk, node)
+
+
+def _unknown_call(walk: Walk, written: str) -> None:
+    walk.unknown(f"calls `{written}`, which Holdpoint does not know")
+    walk.mark(MarkKind.UNKNOWN_FUNCTION, written)
+
+
+def _note_sequence(walk: Walk, node: Node) -> None:
+    args: list[Any] = node.get("args", [])
+    written = constant(args[0]) if args else None
+    if written and '"' not in written:
+        schema, name = qualified(written.lower().split("."))
+        walk.note(name, schema, ObjectKind.SEQUENCE, Access.WRITE)
+
+
+def set_config(walk: Walk, args: list[Any], name: str | None = None) -> None:
+    """Judge ``set_config``: like SET where its arguments are constant, else nobody can say.
+
+    ``name`` is the setting where the statement around the call proves it.
+    """
+    if name is None:
+        name = constant(args[0]) if args else None
+    if name is None:
+        walk.effects.add(Effect.SESSION_ESCAPE)
+        walk.unknown("calls `set_config` with a name that is not constant")
+        walk.mark(MarkKind.UNSAFE_SETTING, "set_config", "the setting is not constant")
+        return
+    value = constant(args[1]) if len(args) > 1 else None
+    apply_setting(walk, name, None if value is None else [value])
+
+
+def apply_setting(walk: Walk, name: str, values: list[str] | None) -> None:
+    """Record what setting ``name`` to ``values`` does."""
+    verdict = judge_setting(name, values)
+    if verdict.effect is None:
+        return
+    walk.effects.add(verdict.effect)
+    if verdict.effect is Effect.UNKNOWN:
+        walk.unknown(f"sets `{name}`, {verdict.why}")
+    if verdict.mark is not None:
+        walk.mark(verdict.mark, name, verdict.why)
+
+
+def sort_by(walk: Walk, node: Node, key: str) -> None:
+    """ORDER BY, maybe USING an operator."""
+    operator: list[Any] | None = node.get("useOp")
+    if operator:
+        check_operator(walk, operator)
+    walk.stack.append(node["node"])
+
+
+def sub_link(walk: Walk, node: Node, key: str) -> None:
+    """A query inside an expression, maybe compared with an operator."""
+    operator: list[Any] | None = node.get("operName")
+    if operator:
+        check_operator(walk, operator)
+    walk.rest(node, "operName")
+
+
+def table_sample(walk: Walk, node: Node, key: str) -> None:
+    """TABLESAMPLE: methods other than the built-in two are an extension's functions."""
+    parts = strings(node.get("method", []))
+    schema, method = qualified(parts)
+    if method not in TABLESAMPLE_METHODS or schema not in ("", "pg_catalog"):
+        written = ".".join(parts)
+        walk.unknown(f"samples with `{written}`, which Holdpoint does not know")
+        walk.mark(MarkKind.UNKNOWN_FUNCTION, written, "sampling method")
+    walk.rest(node, "method")
+
+
+_SKIPPED: Final = (
+    # Names, constants and types. A cast to a user's type may call a function of that type's owner;
+    # without a catalog Holdpoint lets casts pass (docs/decisions), for enum and extension types
+    # are everywhere and defining a cast needs DDL.
+    "ColumnRef A_Const ParamRef String Integer Float Boolean BitString A_Star TypeName typeName "
+    "Alias alias join_using_alias SetToDefault SQLValueFunction CurrentOfExpr AccessPriv RoleSpec "
+    "ReplicaIdentityStmt TriggerTransition MergeSupportFunc format returning grantor newowner "
+    "authrole ReturningOption argType returnType"
+)
+_PLAIN: Final = (
+    "A_ArrayExpr A_Indices A_Indirection BoolExpr BooleanTest CaseExpr CaseWhen CoalesceExpr "
+    "CollateClause ColumnDef CommonTableExpr Constraint CTECycleClause CTESearchClause DefElem "
+    "FunctionParameter GroupingFunc GroupingSet IndexElem InferClause JoinExpr JsonAggConstructor "
+    "JsonArgument JsonArrayAgg JsonArrayConstructor JsonArrayQueryConstructor JsonBehavior "
+    "JsonFuncExpr JsonIsPredicate JsonKeyValue JsonObjectAgg JsonObjectConstructor JsonOutput "
+    "JsonParseExpr JsonScalarExpr JsonSerializeExpr JsonTable JsonTableColumn JsonTablePathSpec "
+    "JsonValueExpr List LockingClause MinMaxExpr MultiAssignRef NamedArgExpr NullTest "
+    "ObjectWithArgs OnConflictClause PartitionBoundSpec PartitionElem PartitionRangeDatum "
+    "PartitionSpec PublicationObjSpec PublicationTable RangeFunction RangeSubselect RangeTableFunc "
+    "RangeTableFuncCol ResTarget ReturningClause RowExpr StatsElem TableLikeClause TypeCast "
+    "VacuumRelation WindowDef XmlExpr XmlSerialize ATAlterConstraint CreateOpClassItem "
+    "PartitionCmd AlterTableCmd "
+    # Fields that hold one node, for speed: they need no look at the case of their first letter.
+    "val arg expr whereClause quals larg rarg subquery subselect node over"
+)
+
+
+def _table() -> dict[str, Handler]:
+    table: dict[str, Handler] = dict.fromkeys(_SKIPPED.split(), skip)
+    table.update(dict.fromkeys(_PLAIN.split(), descend))
+    table["RangeVar"] = range_var
+    table["relation"] = range_var
+    table["pktable"] = range_var
+    table["A_Expr"] = operation
+    table["FuncCall"] = call
+    table["SortBy"] = sort_by
+    table["SubLink"] = sub_link
+    table["RangeTableSample"] = table_sample
+    return table
+
+
+HANDLERS: Final[dict[str, Handler]] = _table()
+"""Node types of expressions to their handlers."""

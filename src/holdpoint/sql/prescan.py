@@ -1,0 +1,108 @@
+"""A look at a long text before it is parsed: what would exhaust the parser's stack or its time.
+
+The parser's own stack is bounded (it refuses about 10,000 open brackets), but a chain such as
+``1+1+1+...`` needs none of it and still becomes a tree as deep as it is long, which libpg_query
+then writes out by recursion: 100,000 links end the process (measured; about 100 bytes of stack per
+link). And the lexer reads a run of operator characters again from every comment that opens in it:
+a run of 20,000 takes 0.3 s. Texts below ``PRESCAN_FREE_BYTES`` can do neither.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from holdpoint.model.limits import (
+    COMMENT_RUN_COST_MAX,
+    NESTING_DEPTH_MAX,
+    PARSE_BYTES_MAX,
+    PARSE_CHAIN_MAX,
+    PARSE_TOKENS_MAX,
+    PRESCAN_FREE_BYTES,
+)
+
+# One alternative per lexical form that hides its content, unterminated ones to the end of the
+# text (the parser refuses those anyway). Everything is possessive: no backtracking, linear time.
+# A literal goes on after white space with a line break, in the form it began with.
+_GAP = r"(?:[ \t\f\v]*+(?:--[^\n\r]*+)?+[\n\r]\s*+(?:--[^\n\r]*+[\n\r]\s*+)*+)"
+_TOKEN: Final = re.compile(
+    rf"""
+      (?P<escape>[eE]'(?:[^'\\]|\\.|''|'{_GAP}')*+(?:'|\Z))
+    | (?P<plain>'(?:[^']|''|'{_GAP}')*+(?:'|\Z))
+    | (?P<quoted>"[^"]*+(?:"|\Z))
+    | (?P<dollar>\$(?P<tag>(?:[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_\x80-\U0010ffff]*+)?+)\$
+        (?:(?!\$(?P=tag)\$).)*+(?:\$(?P=tag)\$|\Z))
+    | (?P<line>--[^\n\r]*+)
+    | (?P<open>/\*)
+    | (?P<word>[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$\x80-\U0010ffff]*+)
+    | (?P<number>\$?[0-9][A-Za-z0-9_.]*+)
+    | (?P<separator>[,;])
+    | (?P<space>\s++)
+    | (?P<sign>::|.)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_COMMENT_EDGE: Final = re.compile(r"/\*|\*/")
+_OPERATOR_RUN: Final = re.compile(r"[-+*/<>=~!@\#%^&|`?]{64,}+")
+# Words that stack trees from the left in spite of commas between them.
+_STACKING: Final = frozenset(("union", "intersect", "except", "join"))
+
+
+def obstacle(text: str, size: int) -> str:
+    """Why ``text`` of ``size`` bytes cannot be parsed safely, in words; empty when it can."""
+    if size <= PRESCAN_FREE_BYTES:
+        return ""
+    if size > PARSE_BYTES_MAX:
+        return f"the text is {size:,} bytes long, over the limit of {PARSE_BYTES_MAX:,}"
+    cost = 0
+    for run in _OPERATOR_RUN.finditer(text):
+        found = run.group()
+        cost += found.count("/*") * len(found)
+        if cost > COMMENT_RUN_COST_MAX:
+            return "the text opens too many comments inside runs of operator characters"
+    return _chains(text)
+
+
+def _chains(text: str) -> str:
+    """Bound the depth of the tree by the longest run of tokens no comma or semicolon breaks."""
+    chain = stacked = tokens = at = 0
+    end = len(text)
+    while at < end:
+        match = _TOKEN.match(text, at)
+        if match is None:
+            return "the text has a form that the reader cannot scan"
+        at = match.end()
+        kind = match.lastgroup
+        if kind == "space" or kind == "line":
+            continue
+        if kind == "open":
+            at = _comment_end(text, at)
+            if at < 0:
+                return f"comments are nested more than {NESTING_DEPTH_MAX} deep"
+            continue
+        tokens += 1
+        if kind == "separator":
+            chain = 0
+            continue
+        chain += 1
+        if kind == "word" and match.group().lower() in _STACKING:
+            stacked += 1
+        if chain > PARSE_CHAIN_MAX or stacked > PARSE_CHAIN_MAX:
+            return f"a chain of more than {PARSE_CHAIN_MAX:,} tokens nests too deeply to be read"
+        if tokens > PARSE_TOKENS_MAX:
+            return f"the text has more than {PARSE_TOKENS_MAX:,} tokens"
+    return ""
+
+
+def _comment_end(text: str, at: int) -> int:
+    """Where the comment whose opening ends at ``at`` ends; -1 when comments nest too deeply."""
+    depth = 1
+    while depth:
+        edge = _COMMENT_EDGE.search(text, at)
+        if edge is None:
+            return len(text)
+        at = edge.end()
+        depth += 1 if edge.group() == "/*" else -1
+        if depth > NESTING_DEPTH_MAX:
+            return -1
+    return at

@@ -1,0 +1,233 @@
+"""SELECT, INSERT, UPDATE, DELETE, MERGE, and the scopes of their CTEs."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from holdpoint.model.effects import Access, Effect, MarkKind, ObjectKind
+from holdpoint.sql.expressions import set_config
+from holdpoint.sql.filters import Target, bounds
+from holdpoint.sql.walk import Handler, Node, Scope, Walk, constant, descend, label, strings
+
+
+def open_with(walk: Walk, node: Node) -> None:
+    """Before a statement's own parts are pushed: restore the outer names once they are walked."""
+    if "withClause" in node:
+        walk.stack.append(Scope(walk.scope))
+
+
+def close_with(walk: Walk, node: Node) -> None:
+    """After them: the CTEs, each in its own scope, then all names for the parts.
+
+    In a plain WITH a query sees the CTEs before it, in a recursive one all of them and itself.
+    """
+    clause = node.get("withClause")
+    if clause is None:
+        return
+    ctes: list[Node] = [item["CommonTableExpr"] for item in clause["ctes"]]
+    names = walk.scope | {cte["ctename"] for cte in ctes}
+    stack = walk.stack
+    stack.append(Scope(names))
+    recursive = clause.get("recursive", False)
+    for at in range(len(ctes) - 1, -1, -1):
+        stack.append(ctes[at])
+        if recursive:
+            stack.append(Scope(names))
+        else:
+            stack.append(Scope(walk.scope | {cte["ctename"] for cte in ctes[:at]}))
+
+
+def select(walk: Walk, node: Node, key: str) -> None:
+    """A query, alone or inside anything; also VALUES and the branches of a set operation."""
+    if "withClause" in node:
+        open_with(walk, node)
+    if "valuesLists" not in node:
+        walk.effects.add(Effect.READ)
+    stack = walk.stack
+    for field, value in node.items():
+        if type(value) is list:
+            if field != "targetList" or not _proven_set_config(walk, node):
+                stack.extend(value)
+        elif type(value) is dict:
+            if field == "larg" or field == "rarg":
+                stack.append({"SelectStmt": value})
+            elif field == "intoClause":
+                _into(walk, value)
+            elif field != "withClause":
+                stack.append(value)
+    if "fromClause" in node and "whereClause" not in node:
+        _check_product(walk, node["fromClause"], _own_names(node))
+    if "withClause" in node:
+        close_with(walk, node)
+
+
+def _into(walk: Walk, into: Node) -> None:
+    walk.effects.add(Effect.DDL)
+    if walk.tag == "SELECT":
+        walk.tag = "SELECT INTO"
+    create_target(walk, into, ObjectKind.RELATION)
+
+
+def create_target(walk: Walk, into: Node, kind: ObjectKind) -> None:
+    """The table that SELECT INTO or CREATE TABLE AS makes."""
+    relation: Node = into["rel"]
+    walk.note(relation.get("relname", ""), relation.get("schemaname", ""), kind, Access.DEFINE)
+    walk.mark(MarkKind.CREATE, label(relation), "TABLE")
+    walk.rest(into, "rel")
+
+
+def _proven_set_config(walk: Walk, node: Node) -> bool:
+    """``SELECT set_config(name, 'x', false) FROM pg_settings WHERE name = 'y'``, as pg_dump sends.
+
+    The filter proves the name, whatever relation it comes from. Only this exact form is read.
+    """
+    targets: list[Node] = node["targetList"]
+    where = node.get("whereClause")
+    if where is None or len(targets) != 1 or "withClause" in node:
+        return False
+    call = targets[0].get("ResTarget", {}).get("val", {}).get("FuncCall")
+    if call is None or strings(call["funcname"])[-1] != "set_config":
+        return False
+    args: list[Node] = call.get("args", [])
+    test: Node = where.get("A_Expr", {})
+    if len(args) != 3 or test.get("kind") != "AEXPR_OP" or len(node.get("fromClause", [])) != 1:
+        return False
+    name = constant(test.get("rexpr"))
+    columns = (args[0].get("ColumnRef", {}), test.get("lexpr", {}).get("ColumnRef", {}))
+    if any(strings(column.get("fields", [])) != ["name"] for column in columns):
+        return False
+    if name is None or strings(test["name"]) != ["="] or len(strings(call["funcname"])) > 2:
+        return False
+    if strings(call["funcname"])[0] not in ("set_config", "pg_catalog"):
+        return False
+    walk.functions["set_config"] = None
+    set_config(walk, args, name)
+    walk.stack.extend(args[1:])
+    return True
+
+
+def _own_names(node: Node) -> set[str]:
+    clause: Node = node.get("withClause", {})
+    return {item["CommonTableExpr"]["ctename"] for item in clause.get("ctes", [])}
+
+
+def _check_product(walk: Walk, items: list[Node], ctes: set[str]) -> None:
+    """Two or more tables without any condition between them: rows multiply."""
+    tables: list[str] = []
+    stack: list[Any] = list(items)
+    while stack:
+        item: Node = stack.pop()
+        relation = item.get("RangeVar")
+        if relation is not None:
+            name: str = relation.get("relname", "")
+            is_cte = name in ctes or name in walk.scope
+            if relation.get("schemaname", "") != "pg_catalog" and not is_cte:
+                tables.append(label(relation))
+            continue
+        join = item.get("JoinExpr")
+        if join is None:
+            continue
+        quals = join.get("quals")
+        if join.get("isNatural", False) or "usingClause" in join:
+            continue
+        if quals is not None and constant(quals) is None:
+            continue
+        stack.append(join["larg"])
+        stack.append(join["rarg"])
+    if len(tables) > 1:
+        walk.effects.add(Effect.EXHAUSTION)
+        walk.mark(MarkKind.PRODUCT, ", ".join(sorted(tables)))
+
+
+def locking(walk: Walk, node: Node, key: str) -> None:
+    """FOR UPDATE and its kin lock rows: a read-only transaction refuses them, as it does writes.
+
+    The relations named are aliases of the query's own.
+    """
+    walk.effects.add(Effect.WRITE)
+
+
+def write_target(walk: Walk, relation: Node) -> None:
+    """The table a statement changes: never a CTE, and never lightly a system catalog."""
+    name: str = relation.get("relname", "")
+    schema: str = relation.get("schemaname", "")
+    walk.objects[(name, schema, ObjectKind.RELATION, Access.WRITE)] = None
+    if schema in ("pg_catalog", "information_schema", "pg_toast") or name.startswith("pg_"):
+        if name == "pg_settings":  # its rule calls set_config
+            walk.effects.add(Effect.SESSION_ESCAPE)
+            walk.mark(MarkKind.UNSAFE_SETTING, name, "changes settings through their view")
+        else:
+            walk.effects.add(Effect.PRIVILEGE)
+            walk.mark(MarkKind.PRIVILEGE, label(relation), "writes a system catalog")
+
+
+def insert(walk: Walk, node: Node, key: str) -> None:
+    """INSERT, with ON CONFLICT and RETURNING."""
+    open_with(walk, node)
+    walk.effects.add(Effect.WRITE)
+    write_target(walk, node["relation"])
+    walk.rest(node, "relation", "withClause")
+    close_with(walk, node)
+
+
+def update(walk: Walk, node: Node, key: str) -> None:
+    """UPDATE; without an effective filter it is a bulk write."""
+    open_with(walk, node)
+    _filtered(walk, node, node.get("fromClause", []), "UPDATE")
+    walk.rest(node, "relation", "withClause")
+    close_with(walk, node)
+
+
+def delete(walk: Walk, node: Node, key: str) -> None:
+    """DELETE; without an effective filter it is a bulk write."""
+    open_with(walk, node)
+    _filtered(walk, node, node.get("usingClause", []), "DELETE")
+    walk.rest(node, "relation", "withClause")
+    close_with(walk, node)
+
+
+def _filtered(walk: Walk, node: Node, sources: list[Any], verb: str) -> None:
+    relation: Node = node["relation"]
+    write_target(walk, relation)
+    where = node.get("whereClause")
+    if where is None:
+        walk.effects.add(Effect.BULK_WRITE)
+        walk.mark(MarkKind.NO_WHERE, label(relation), verb)
+    elif bounds(where, Target(relation, sources)):
+        walk.effects.add(Effect.WRITE)
+    else:
+        walk.effects.add(Effect.BULK_WRITE)
+        walk.mark(MarkKind.CONSTANT_WHERE, label(relation), verb)
+
+
+def merge(walk: Walk, node: Node, key: str) -> None:
+    """MERGE: a bulk write when a branch changes rows that no condition bounds."""
+    open_with(walk, node)
+    relation: Node = node["relation"]
+    write_target(walk, relation)
+    target = Target(relation, [node["sourceRelation"]])
+    joined = bounds(node["joinCondition"], target)
+    effect = Effect.WRITE
+    for item in node["mergeWhenClauses"]:
+        clause: Node = item["MergeWhenClause"]
+        if clause["commandType"] not in ("CMD_UPDATE", "CMD_DELETE"):
+            continue
+        by_source = clause["matchKind"] == "MERGE_WHEN_NOT_MATCHED_BY_SOURCE"
+        if not bounds(clause.get("condition"), target) and (by_source or not joined):
+            effect = Effect.BULK_WRITE
+            walk.mark(MarkKind.MERGE_UNFILTERED, label(relation), "MERGE")
+    walk.effects.add(effect)
+    walk.rest(node, "relation", "withClause")
+    close_with(walk, node)
+
+
+HANDLERS: Final[dict[str, Handler]] = {
+    "SelectStmt": select,
+    "LockingClause": locking,
+    "InsertStmt": insert,
+    "UpdateStmt": update,
+    "DeleteStmt": delete,
+    "MergeStmt": merge,
+    "MergeWhenClause": descend,
+}
+"""Node types of queries to their handlers."""
