@@ -52,4 +52,5 @@ async def give_answer(
     except AnswerRefused as refused:
         now = await door.book.get(hold.id)
         conflict = now is None or now.state is not HoldState.OPEN
-        raise Refused(409 if conflict else 403, str(refused)) from refused
+        finding = refused.finding
+        raise Refused(409 if conflict else 403, finding.message, finding.hint) from refused

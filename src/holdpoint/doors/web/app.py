@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -22,11 +23,12 @@ from holdpoint.doors.web.errors import Refused, refusal_response, wants_json
 from holdpoint.doors.web.guard import SECURITY_HEADERS, Guard
 from holdpoint.doors.web.live import Streams
 from holdpoint.doors.web.people import Directory
-from holdpoint.doors.web.ports import HoldBook, Trail
 from holdpoint.doors.web.render import page
-from holdpoint.engine.clock import Clock
+from holdpoint.engine.holds import HoldBook
+from holdpoint.engine.unavailable import TrailUnavailable
+from holdpoint.store.errors import StoreError
 from holdpoint.store.people import People
-from holdpoint.store.times import from_us
+from holdpoint.store.records import Records
 
 _STATIC: Final = Path(__file__).parent / "static"
 
@@ -71,6 +73,12 @@ async def _sign_in_first(request: Request, error: Exception) -> Response:
     return RedirectResponse(sign_in_path(error.path), status_code=303)
 
 
+async def _unavailable(request: Request, error: Exception) -> Response:
+    """The store or the trail does not serve now; then nothing was answered."""
+    assert isinstance(error, StoreError | TrailUnavailable)
+    return refusal_response(request, Refused(503, str(error), "nothing was answered; try again"))
+
+
 async def _broken(request: Request, error: Exception) -> Response:
     """Words for the person; Starlette raises the error again for the log."""
     refused = Refused(500, "the gate failed to answer; nothing was approved", "try again")
@@ -110,15 +118,17 @@ def create_web(
     book: HoldBook,
     people: People,
     groups: Mapping[str, frozenset[str]],
-    clock: Clock,
+    clock: Callable[[], datetime],
     settings: WebSettings,
-    trail: Trail | None = None,
+    trail: Records | None = None,
+    owner_of: Callable[[str], str] | None = None,
 ) -> Starlette:
     """The web door as an ASGI application.
 
-    ``groups`` maps names of groups to people. Raises ValueError when ``settings.base_url`` is not
-    an address without a path. On shutdown, call ``close_streams`` before the server waits for its
-    clients.
+    ``groups`` maps names of groups to people; ``clock`` gives the time, aware, UTC; ``owner_of``
+    names the owner of an agent, to be shown (it may block, and gives "" for none). Raises
+    ValueError when ``settings.base_url`` is not an address without a path. On shutdown, call
+    ``close_streams`` before the server waits for its clients.
     """
     if not re.fullmatch(r"https?://[^/?#@\s]+", settings.base_url):
         raise ValueError(f"`{settings.base_url}` is not an address like `http://127.0.0.1:7433`")
@@ -130,6 +140,8 @@ def create_web(
             Refused: _refused,
             SignInFirst: _sign_in_first,
             HTTPException: _http,
+            StoreError: _unavailable,
+            TrailUnavailable: _unavailable,
             Exception: _broken,
         },
     )
@@ -137,9 +149,10 @@ def create_web(
         book=book,
         people=Directory(people),
         groups=groups,
-        clock=lambda: from_us(clock()),
+        clock=clock,
         settings=settings,
         trail=trail,
+        owner_of=owner_of,
         streams=Streams(),
     )
     return web

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 from urllib.parse import parse_qsl, quote, urlsplit
 
@@ -17,11 +18,12 @@ from holdpoint.doors.web.guard import host_of
 from holdpoint.doors.web.limiter import Limiter
 from holdpoint.doors.web.live import Streams
 from holdpoint.doors.web.people import Directory
-from holdpoint.doors.web.ports import Clock, HoldBook, Trail
 from holdpoint.doors.web.visits import Visits
+from holdpoint.engine.holds import HoldBook
 from holdpoint.model import limits
 from holdpoint.model.hold import Hold
 from holdpoint.store.names import folded
+from holdpoint.store.records import Records
 
 AGENT_REFUSED: Final = "this is an agent's credential; agents cannot see or answer holds"
 AGENT_HINT: Final = "a person answers, signed in or with a token made by `holdpoint person add`"
@@ -65,14 +67,15 @@ class SignInFirst(Exception):
 
 @dataclass(slots=True, kw_only=True)
 class Door:
-    """The parts behind the pages."""
+    """The parts behind the pages. ``clock`` gives the time, aware, UTC."""
 
     book: HoldBook
     people: Directory
     groups: Mapping[str, frozenset[str]]
-    clock: Clock
+    clock: Callable[[], datetime]
     settings: WebSettings
-    trail: Trail | None
+    trail: Records | None
+    owner_of: Callable[[str], str] | None
     streams: Streams
     visits: Visits = field(default_factory=Visits)
     tries: Limiter = field(

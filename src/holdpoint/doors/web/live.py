@@ -1,8 +1,8 @@
 """Live changes of holds as server-sent events.
 
 An event only says which hold changed; the page then asks for the part it shows, through the same
-checks as a page load. A page that lags behind is told to reload everything rather than kept in a
-growing queue.
+checks as a page load. The subscription keeps the newest state of each hold, so a slow page never
+makes a growing queue.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 
 from starlette.responses import StreamingResponse
 
 from holdpoint.doors.web.errors import Refused
+from holdpoint.engine.changes import Subscription
 from holdpoint.model import limits
 from holdpoint.model.hold import Hold
 
@@ -66,34 +68,21 @@ def event_of(hold: Hold) -> bytes:
     return f"event: hold\ndata: {data}\n\n".encode()
 
 
-async def _pump(changes: AsyncIterator[Hold], queue: asyncio.Queue[Hold | None]) -> None:
-    """Bring changes into the queue; a full one is emptied and told to reload (None)."""
-    async for hold in changes:
-        if queue.full():
-            while not queue.empty():
-                queue.get_nowait()
-            queue.put_nowait(None)
-        else:
-            queue.put_nowait(hold)
-
-
 async def _events(
-    changes: AsyncIterator[Hold],
+    changes: Subscription,
     streams: Streams,
     allowed: Callable[[Hold | None], Awaitable[bool]],
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """Events until the page goes, the sign-in ends, the server stops or the stream is too old."""
-    queue: asyncio.Queue[Hold | None] = asyncio.Queue(limits.WEB_STREAM_QUEUE_MAX)
     loop = asyncio.get_running_loop()
     until = loop.time() + limits.WEB_STREAM_AGE_S
-    pump = asyncio.create_task(_pump(changes, queue))
-    closing = asyncio.create_task(streams.closing.wait())
-    taking = asyncio.create_task(queue.get())
+    closing = asyncio.ensure_future(streams.closing.wait())
+    taking = asyncio.ensure_future(changes.__anext__())
     try:
         yield b"retry: 2000\n" + _RELOAD
-        while loop.time() < until and not pump.done():
+        while loop.time() < until:
             await asyncio.wait(
-                {taking, closing, pump},
+                {taking, closing},
                 timeout=limits.WEB_HEARTBEAT_S,
                 return_when=asyncio.FIRST_COMPLETED,
             )
@@ -103,19 +92,17 @@ async def _events(
                 yield _HEARTBEAT
                 continue
             hold = taking.result()
-            taking = asyncio.create_task(queue.get())
-            if hold is None:
-                yield _RELOAD
-            elif await allowed(hold):
+            taking = asyncio.ensure_future(changes.__anext__())
+            if await allowed(hold):
                 yield event_of(hold)
     finally:
-        for task in (taking, closing, pump):
-            task.cancel()
-        await asyncio.gather(taking, closing, pump, return_exceptions=True)
+        taking.cancel()
+        closing.cancel()
+        await asyncio.gather(taking, closing, return_exceptions=True)
 
 
 def live_response(
-    changes: AsyncIterator[Hold],
+    subscribe: Callable[[], Subscription],
     streams: Streams,
     person: str,
     allowed: Callable[[Hold | None], Awaitable[bool]],
@@ -128,10 +115,13 @@ def live_response(
     streams.check_room(person)
 
     async def body() -> AsyncIterator[bytes]:
-        streams.enter(person)  # here, not above: a body that is never begun is never ended
+        # Counted and subscribed here, not above: a body that is never begun is never ended.
+        streams.enter(person)
         try:
-            async for chunk in _events(changes, streams, allowed):
-                yield chunk
+            with subscribe() as changes:
+                async with aclosing(_events(changes, streams, allowed)) as events:
+                    async for chunk in events:
+                        yield chunk
         finally:
             streams.leave(person)
 

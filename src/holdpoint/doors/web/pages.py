@@ -15,7 +15,7 @@ from holdpoint.doors.web.errors import Refused
 from holdpoint.doors.web.live import live_response
 from holdpoint.doors.web.records import RecordView, record_view
 from holdpoint.doors.web.render import page
-from holdpoint.doors.web.views import HoldView, hold_document, hold_view
+from holdpoint.doors.web.views import HoldView, bar_to_answer, hold_document, hold_view
 from holdpoint.model import limits
 from holdpoint.model.hold import Hold, HoldState
 
@@ -63,20 +63,33 @@ async def index_json(request: Request) -> Response:
 
 async def _case(request: Request) -> tuple[Caller, HoldView]:
     caller = await caller_of(request)
+    return caller, await _view(request, caller)
+
+
+async def _view(request: Request, caller: Caller) -> HoldView:
+    """The hold of the path as this person sees it, with the reason if they cannot answer it."""
+    door = door_of(request)
     hold = await hold_of(request, caller)
-    return caller, hold_view(hold, door_of(request).clock())
+    owner = await to_thread.run_sync(door.owner_of, hold.agent) if door.owner_of else ""
+    bar = bar_to_answer(hold, caller.person, door.groups_of(caller.person), owner)
+    return hold_view(hold, door.clock(), owner=owner, bar=bar)
 
 
 async def case(request: Request) -> Response:
     """One hold with everything that the answer rests on."""
     caller, view = await _case(request)
-    return _page(request, caller, "case.html", title=f"Hold {view.hold.id}", view=view, error="")
+    return _case_page(request, caller, view)
+
+
+def _case_page(request: Request, caller: Caller, view: HoldView, error: str = "") -> Response:
+    title = f"Hold {view.hold.id}"
+    return _page(request, caller, "case.html", title=title, view=view, error=error)
 
 
 async def case_part(request: Request) -> Response:
-    """How the hold stands now, and the form if it can still be answered."""
+    """How the hold stands now, without the form if it can no longer be answered."""
     caller, view = await _case(request)
-    return _page(request, caller, "_standing_part.html", view=view, error="")
+    return _page(request, caller, "_standing_part.html", view=view)
 
 
 async def case_json(request: Request) -> Response:
@@ -108,11 +121,7 @@ async def answer_form(request: Request) -> Response:
     except Refused as refused:
         if refused.status == 404:
             raise
-        view = hold_view(await hold_of(request, caller), door_of(request).clock())
-        title = f"Hold {view.hold.id}"
-        response = _page(
-            request, caller, "case.html", title=title, view=view, error=refused.message
-        )
+        response = _case_page(request, caller, await _view(request, caller), refused.message)
         response.status_code = refused.status
         return response
     return RedirectResponse(f"/h/{hold.id}", status_code=303)
@@ -149,7 +158,7 @@ async def live(request: Request) -> Response:
         still = await _still(request, caller)
         return still and (hold is None or may_see(caller.person, hold))
 
-    return live_response(door.book.subscribe(), door.streams, caller.person, allowed)
+    return live_response(door.book.subscribe, door.streams, caller.person, allowed)
 
 
 async def _still(request: Request, caller: Caller) -> bool:

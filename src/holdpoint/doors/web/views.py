@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -12,8 +11,10 @@ import orjson
 
 from holdpoint.doors.web.render import iso
 from holdpoint.doors.web.sqltext import SqlText, sql_text
+from holdpoint.engine.quorum import eligible
 from holdpoint.model.decision import ApprovalNeed, Quorum
 from holdpoint.model.hold import Answer, Hold, HoldState
+from holdpoint.store.names import folded
 
 # A word for the badge and a sentence that says what it means. Never merged with each other.
 STANDING: Final[Mapping[HoldState, tuple[str, str]]] = {
@@ -68,7 +69,7 @@ class ParameterView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldView:
-    """A hold ready for a template."""
+    """A hold ready for a template. ``bar`` says why the reader cannot answer it, or is empty."""
 
     hold: Hold
     case: Mapping[str, Any]
@@ -81,6 +82,8 @@ class HoldView:
     wanted: int
     figures: tuple[FigureView, ...]
     parameters: tuple[ParameterView, ...] | None
+    owner: str
+    bar: str
 
     @property
     def text(self) -> SqlText:
@@ -141,12 +144,9 @@ def need_words(need: ApprovalNeed) -> tuple[str, ...]:
 
 
 def _wanted(need: ApprovalNeed) -> int:
-    """The fewest people that can meet the need: a group's largest count, groups added up."""
-    counts: Counter[str] = Counter()
-    for quorum in need.all_of:
-        counts[quorum.group] = max(counts[quorum.group], quorum.count)
-    fewest = min((quorum.count for quorum in need.any_of), default=0)
-    return max(counts.total(), fewest, 1)
+    """The fewest people that can meet the need: everyone fills one seat."""
+    fewest = min((max(1, quorum.count) for quorum in need.any_of), default=0)
+    return max(1, sum(max(1, quorum.count) for quorum in need.all_of) + fewest)
 
 
 def _tone(state: HoldState, *, late: bool) -> str:
@@ -158,7 +158,24 @@ def _tone(state: HoldState, *, late: bool) -> str:
     return "no" if state is HoldState.REJECTED else "gone"
 
 
-def hold_view(hold: Hold, now: datetime) -> HoldView:
+def bar_to_answer(hold: Hold, person: str, groups: frozenset[str], owner: str) -> str:
+    """Why this person's answer would be refused, in words; empty if nothing is known against it.
+
+    For the reader's comfort only: the hold book decides, by its own look at the store.
+    """
+    if owner and folded(owner) == folded(person):
+        return f"you answer for `{hold.agent}`, so somebody else must decide"
+    if any(folded(given.approver) == folded(person) for given in hold.approvals):
+        return "you have answered; one answer per person counts"
+    if not eligible(hold.need, groups):
+        wanted = sorted({quorum.group for quorum in (*hold.need.all_of, *hold.need.any_of)})
+        return "you are in no group that counts here; ask someone of " + ", ".join(
+            f"`{group}`" for group in wanted
+        )
+    return ""
+
+
+def hold_view(hold: Hold, now: datetime, *, owner: str = "", bar: str = "") -> HoldView:
     """Everything that a template shows of a hold at this moment."""
     case = _case(hold)
     late = hold.state is HoldState.OPEN and hold.expires_at <= now
@@ -176,6 +193,8 @@ def hold_view(hold: Hold, now: datetime) -> HoldView:
         wanted=_wanted(hold.need),
         figures=tuple(_figure(name, figure) for name, figure in impact.items()),
         parameters=_parameters(case.get("parameters")),
+        owner=owner,
+        bar=bar,
     )
 
 
@@ -190,6 +209,7 @@ def hold_document(view: HoldView, *, whole: bool = True) -> dict[str, Any]:
         "open": view.open,
         "digest": hold.digest,
         "agent": hold.agent,
+        "owner": view.owner,
         "task": hold.task,
         "session": hold.session,
         "target": hold.target,
