@@ -12,9 +12,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
+
+from holdpoint.cli.hold import EXIT_REFUSED, EXIT_UNREACHABLE, fail
 
 if TYPE_CHECKING:
     from holdpoint.demo.performance import Performance
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from holdpoint.demo.show import Show
     from holdpoint.demo.stage import Stage
 
-VERIFY_TIMEOUT_S = 60
+VERIFY_TIMEOUT_S: Final = 60.0
 
 
 @click.command("demo")
@@ -48,7 +50,7 @@ def demo(agent: bool, auto: bool, port: int, web_port: int, keep: bool, as_json:
     show.report(report["lines"], tuple(report["surprises"]))
     if as_json:
         click.echo(json.dumps({"ok": not report["surprises"], **report}))
-    sys.exit(1 if report["surprises"] else 0)
+    sys.exit(EXIT_REFUSED if report["surprises"] else 0)
 
 
 def prepare(
@@ -57,17 +59,22 @@ def prepare(
     """Start PostgreSQL, make the shop, and set the stage; ``stack`` takes it all down again."""
     from holdpoint.demo.shop import create_shop
     from holdpoint.demo.stage import set_stage
-    from holdpoint.embedded import EmbeddedPostgres
+    from holdpoint.embedded import EmbeddedError, EmbeddedPostgres
 
-    with show.preparing():
-        show.step("PostgreSQL")
+    show.line("preparing PostgreSQL, the shop and the gate; this takes up to half a minute")
+    show.step("PostgreSQL")
+    try:
         server = stack.enter_context(EmbeddedPostgres())
-        shop = create_shop(server.url(), show.step)
-        return shop, set_stage(directory, shop, postgres_port=port, web_port=web_port)
+    except EmbeddedError as error:
+        fail(EXIT_UNREACHABLE, str(error))
+    shop = create_shop(server.url(), show.step)
+    return shop, set_stage(directory, shop, postgres_port=port, web_port=web_port)
 
 
 def run(stage: Stage, shop: Shop, show: Show, *, agent: bool, auto: bool) -> Performance | None:
     """Run the gate until the play or the user ends it; None when the user did."""
+    import httpx2
+    import psycopg
     import uvloop
 
     from holdpoint.demo.performance import GateFailed, perform
@@ -76,8 +83,8 @@ def run(stage: Stage, shop: Shop, show: Show, *, agent: bool, auto: bool) -> Per
         return uvloop.run(perform(stage, shop, serve, show, agent=agent, auto=auto))
     except KeyboardInterrupt:
         return None
-    except GateFailed as error:
-        raise click.ClickException(str(error)) from error
+    except (GateFailed, httpx2.HTTPError, psycopg.Error) as error:
+        fail(EXIT_UNREACHABLE, f"the demo broke off: {error}")
 
 
 async def serve(stage: Stage, ready: Callable[[], None]) -> None:

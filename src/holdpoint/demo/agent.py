@@ -129,6 +129,8 @@ def play(
             say(Voice.THOUGHT, act.thought)
             say(Voice.SQL, act.text)
             played.append(perform(connections[act.tier], act, say))
+            if connections[act.tier].closed:
+                break  # the gate is gone
     finally:
         for connection in connections.values():
             connection.close()

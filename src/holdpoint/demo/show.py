@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
-from rich.console import Console, Group
-from rich.markup import escape
-from rich.panel import Panel
+from rich.console import Console
 from rich.text import Text
 
 from holdpoint.demo.agent import Voice
@@ -34,12 +29,6 @@ class Show:
         self.console = Console(stderr=to_stderr, highlight=False, soft_wrap=True)
         self._one_at_a_time = threading.Lock()
 
-    @contextmanager
-    def preparing(self) -> Iterator[None]:
-        """Say that the long part runs, and when it is over."""
-        self.line("preparing PostgreSQL, the shop and the gate; this takes up to half a minute")
-        yield
-
     def step(self, text: str) -> None:
         """One step of a long part."""
         self.line(f"  … {text}", "dim")
@@ -50,20 +39,17 @@ class Show:
             self.console.print(Text(text, style=style))
 
     def addresses(self, stage: Stage, orders: int) -> None:
-        """The one string for the agent and the one link for the person, in a box."""
+        """The one string for the agent and the one link for the person.
+
+        Between rules and not in a box: they are made to be copied, so nothing may wrap or cut them.
+        """
         with self._one_at_a_time:
-            self.console.print(
-                Panel(
-                    Group(
-                        "[bold]For the agent[/]   instead of the database's address",
-                        f"  {escape(stage.agent_url())}",
-                        "[bold]For you[/]         signs you in, once, within 15 minutes",
-                        f"  {escape(stage.sign_in_link)}",
-                    ),
-                    title=f"a shop with {orders:,} orders stands behind the gate",
-                    expand=False,
-                )
-            )
+            self.console.rule(f"a shop with {orders:,} orders stands behind the gate")
+            self.console.print("[bold]For the agent[/], instead of the database's address:")
+            self.console.print(Text(f"  {stage.agent_url()}"))
+            self.console.print("[bold]For you[/], signs you in, once, within 15 minutes:")
+            self.console.print(Text(f"  {stage.sign_in_link}"))
+            self.console.rule()
 
     def invitation(self, stage: Stage) -> None:
         """What to try by hand, when no agent is played."""
@@ -94,8 +80,3 @@ class Show:
             self.line(f"error: {surprise}", "red")
         if not surprises:
             self.line(f"ok: everything `{AGENT}` did stands in the trail, and the trail verifies")
-
-
-def is_terminal() -> bool:
-    """Whether a person looks at the output."""
-    return sys.stdout.isatty()
