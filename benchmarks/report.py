@@ -27,6 +27,7 @@ class Run:
     rates: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     latencies: tuple[Latency, ...] = ()
     memory: dict[str, float] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
 
     def rate(self, scenario: str, route: str) -> float | None:
         """The median of a scenario by one route, None if it was not measured."""
@@ -58,6 +59,7 @@ class Run:
             ],
             "median_latency_us": {one.name: one.medians for one in self.latencies},
             "resident_mb": self.memory,
+            "failures": self.failures,
         }
 
 

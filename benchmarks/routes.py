@@ -10,7 +10,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -163,8 +162,3 @@ def compiled() -> bool:
     import holdpoint.gate
 
     return (holdpoint.gate.__file__ or "").endswith(".so")
-
-
-def python_program(name: str) -> str:
-    """A console script of the environment this runs in."""
-    return str(Path(sys.executable).parent / name)

@@ -21,11 +21,12 @@ from rich.console import Console
 
 from holdpoint.embedded import EmbeddedPostgres, binaries
 from report import Run, save, show
-from routes import DATABASE, Route, compiled, fill, free_port, pgbouncer, python_program, running
-from scenarios import Bench, Scenario, latencies, memory
+from routes import DATABASE, Route, compiled, fill, free_port, pgbouncer, running
+from scenarios import Bench, MeasurementFailed, Scenario, latencies, memory
 
 HERE = Path(__file__).parent
 AGENT = "bench"
+WIDTH = 130  # of tables that go into a file
 CONFIGURATION = """
 [server]
 listen = "127.0.0.1:{port}"
@@ -85,7 +86,7 @@ def gate(direct: str, directory: Path) -> Iterator[Route]:
     )
     add_agent(directory / "holdpoint.db", AGENT, "nobody-in-particular", password)
     dsn = make_conninfo(host="127.0.0.1", port=port, user=AGENT, password=password, dbname=DATABASE)
-    command = [python_program("holdpoint"), "serve", "--config", str(configuration)]
+    command = [sys.executable, "-m", "holdpoint", "serve", "--config", str(configuration)]
     with running(command, dsn, directory, "gate") as pid:
         yield Route(name="holdpoint", dsn=dsn, pid=pid)
 
@@ -93,10 +94,16 @@ def gate(direct: str, directory: Path) -> Iterator[Route]:
 def measure(run: Run, scenarios: tuple[Scenario, ...], routes: list[Route], rounds: int) -> None:
     """Run every scenario on every route, interleaved, so that drift hits all alike."""
     for scenario in scenarios:
-        rates = run.rates.setdefault(scenario.name, {})
+        rates: dict[str, list[float]] = {route.name: [] for route in routes}
+        run.rates[scenario.name] = rates
         for number in range(rounds):
             for route in routes:
-                rates.setdefault(route.name, []).append(scenario.measure(route))
+                try:
+                    rates[route.name].append(scenario.measure(route))
+                except MeasurementFailed as failure:
+                    run.failures.append(f"{scenario.name}: {failure}")
+                    say(run.failures[-1])
+                    continue
                 latest = rates[route.name][-1]
                 say(f"{scenario.name}, round {number + 1}, {route.name}: {latest:,.0f}")
 
@@ -129,7 +136,7 @@ def main() -> None:
     """Set everything up, measure, report."""
     options = parse()
     length = QUICK if options.quick else FULL
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
     with ExitStack() as stack:
         directory = Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="holdpoint-bench-"))
@@ -176,6 +183,8 @@ def main() -> None:
     if options.save:
         day = datetime.datetime.now(datetime.UTC).date().isoformat()
         save(run, scenarios, HERE / "results" / f"{day}.json")
+    if run.failures:
+        sys.exit(f"error: {len(run.failures)} measurements failed; the first:\n{run.failures[0]}")
 
 
 if __name__ == "__main__":

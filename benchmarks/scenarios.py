@@ -20,6 +20,10 @@ SCRIPTS: Final = Path(__file__).parent / "scripts"
 RELAY_ROWS_PER_QUERY: Final = 100_000  # scripts/relay.sql
 
 
+class MeasurementFailed(Exception):
+    """A client ended with an error; the text has its last words."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """One comparison. ``bar`` is the least ratio to PgBouncer that the project asks of itself."""
@@ -81,8 +85,8 @@ class Bench:
             )
             found = re.search(r"^tps = ([0-9.]+)", done.stdout, re.MULTILINE)
             if done.returncode or found is None:
-                raise SystemExit(
-                    f"error: pgbench by way of {route.name} failed: {' '.join(command)}\n"
+                raise MeasurementFailed(
+                    f"pgbench by way of {route.name} failed: {' '.join(command)}\n"
                     f"{done.stderr[-800:]}"
                 )
             return float(found.group(1))
@@ -114,8 +118,8 @@ class Bench:
             )
             seconds = time.perf_counter() - began
         if done.returncode:
-            raise SystemExit(
-                f"error: `{command}` by way of {route.name} failed:\n{done.stderr[-800:].decode()}"
+            raise MeasurementFailed(
+                f"`{command}` by way of {route.name} failed:\n{done.stderr[-800:].decode()}"
             )
         return COPY_BYTES / 1e6 / seconds
 
