@@ -89,7 +89,15 @@ def server_owner(user: str | None = None) -> Owner:
     No user is ever created. Naming another user without being root is an EmbeddedError.
     """
     if os.geteuid() != 0:
-        if user is not None and pwd.getpwuid(os.geteuid()).pw_name != user:
+        try:
+            own_name = pwd.getpwuid(os.geteuid()).pw_name
+        except KeyError:
+            # Containers started with a bare number (`docker run --user 1234`).
+            raise EmbeddedError(
+                f"PostgreSQL wants a user with a name, and user id {os.geteuid()} has none; "
+                "run as another user, or as root, or add one to /etc/passwd"
+            ) from None
+        if user is not None and own_name != user:
             raise EmbeddedError(f"only root can run the server as `{user}`")
         return Owner(uid=os.geteuid(), gid=os.getegid(), switch=False)
     name = user or UNPRIVILEGED_USER
