@@ -22,7 +22,6 @@ from holdpoint.doors.postgres.door import PostgresDoor
 from holdpoint.doors.postgres.handshake import Gatekeeper, Tls
 from holdpoint.doors.web.app import close_streams, create_web
 from holdpoint.doors.web.door import WebSettings
-from holdpoint.engine.clock import now_us
 from holdpoint.engine.driver import Engine
 from holdpoint.engine.holds import HoldBook
 from holdpoint.engine.probes import DatabaseProber
@@ -50,6 +49,10 @@ class Running:
     recorder: Recorder
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 def url_of(tier: Tier) -> UpstreamUrl:
     """Resolve a tier's URL now, so that a secret can change without a restart."""
     return resolve_upstream(tier.url_source, os.environ)
@@ -66,8 +69,8 @@ async def running(config: Config, store_path: Path | None = None) -> AsyncIterat
         recorder = Recorder(store)
         await recorder.start({"version": __version__, "policy": config.policy.digest})
         try:
-            book = HoldBook(store, recorder)
-            await book.start()
+            book = HoldBook(store, recorder, _now)
+            expiry = asyncio.create_task(book.run_expiry())
             try:
                 async with (
                     _web(config, store, book),
@@ -85,7 +88,7 @@ async def running(config: Config, store_path: Path | None = None) -> AsyncIterat
                         recorder=recorder,
                     )
             finally:
-                await book.close()
+                expiry.cancel()
         finally:
             await recorder.close()
 
@@ -112,7 +115,7 @@ async def _postgres(
         config.policy,
         recorder,
         book,
-        lambda: datetime.now(UTC),
+        _now,
         f"{config.server.web_url}/h/",
         config.holds.wait_s,
     )
@@ -122,14 +125,22 @@ async def _postgres(
         mock_secret=os.urandom(MOCK_SECRET_BYTES),
         tls=client_tls(config),
     )
-    door = PostgresDoor(
-        engine, keeper, url_of, lambda _, tier: DatabaseProber(lambda: url_of(tier))
-    )
+    probers: dict[tuple[str, str], DatabaseProber] = {}
+
+    def prober_of(target: str, tier: Tier) -> DatabaseProber:
+        prober = probers.get((target, tier.name))
+        if prober is None:
+            prober = probers[target, tier.name] = DatabaseProber(lambda: url_of(tier))
+        return prober
+
+    door = PostgresDoor(engine, keeper, url_of, prober_of)
     port = await door.listen(config.server.listen.host, config.server.listen.port)
     try:
         yield door, port
     finally:
         await door.close()
+        for prober in probers.values():
+            await prober.close()
 
 
 def _verifier(store: Store, name: str) -> str | None:
@@ -162,7 +173,7 @@ async def _web(config: Config, store: Store, book: HoldBook) -> AsyncIterator[No
         book=book,
         people=store.people,
         groups=config.groups,
-        clock=now_us,
+        clock=_now,
         settings=WebSettings(base_url=server.web_url, hosts=frozenset({server.web.host} - {""})),
         trail=store.records,
     )

@@ -79,7 +79,13 @@ def _configure_log(as_json: bool) -> None:
     import structlog
 
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    renderer = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+    # Plain tracebacks: the ones with local variables would put secrets into the log.
+    plain = structlog.dev.plain_traceback
+    renderer = (
+        structlog.processors.JSONRenderer()
+        if as_json
+        else structlog.dev.ConsoleRenderer(exception_formatter=plain)
+    )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

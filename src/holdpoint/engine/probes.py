@@ -45,10 +45,20 @@ SELECT CASE WHEN c.reltuples >= 0 AND c.relkind <> 'p' THEN c.reltuples
 
 
 class DatabaseProber:
-    """Probes of one tier; connects anew for each, so that no state is left behind."""
+    """Probes of one tier. One connection is kept between probes; more are opened when it is busy.
+
+    A probe leaves nothing behind in it: everything happens in a transaction that is rolled back.
+    """
 
     def __init__(self, url_of: Callable[[], UpstreamUrl]) -> None:
         self._url_of = url_of
+        self._idle: psycopg.AsyncConnection[Any] | None = None
+
+    async def close(self) -> None:
+        """Close the connection that is kept."""
+        idle, self._idle = self._idle, None
+        if idle is not None:
+            await idle.close()
 
     async def rows(self, submission: Submission, reading: Reading) -> Figure:
         """How many rows the message would change, as the planner estimates."""
@@ -89,6 +99,27 @@ class DatabaseProber:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        connection, self._idle = self._idle, None
+        if connection is None or connection.closed:
+            connection = await self._connect()
+        else:
+            try:
+                await connection.execute("BEGIN READ ONLY")
+            except psycopg.OperationalError:  # the server has restarted since the last probe
+                await connection.close()
+                connection = await self._connect()
+        try:
+            yield connection
+            await connection.execute("ROLLBACK")
+        except BaseException:
+            await connection.close()
+            raise
+        if self._idle is None:
+            self._idle = connection
+        else:
+            await connection.close()
+
+    async def _connect(self) -> psycopg.AsyncConnection[Any]:
         connection = await psycopg.AsyncConnection.connect(
             conninfo_of(self._url_of()),
             options=SETTINGS,
@@ -96,12 +127,8 @@ class DatabaseProber:
             connect_timeout=max(2, int(limits.PROBE_TIMEOUT_S)),
             autocommit=True,
         )
-        try:
-            await connection.execute("BEGIN READ ONLY")
-            yield connection
-            await connection.execute("ROLLBACK")
-        finally:
-            await connection.close()
+        await connection.execute("BEGIN READ ONLY")
+        return connection
 
 
 def conninfo_of(url: UpstreamUrl) -> str:

@@ -222,6 +222,16 @@ class Answers:
             self.wrote = False
             self.close_portals()
 
+    def has_unsent(self) -> bool:
+        """Tell whether a portal waits that went through the whole gate and has not run.
+
+        SQL's FETCH could run it, so no text passes on its own while there is one.
+        """
+        for bound in self.portals.values():
+            if isinstance(bound, Operation) and not bound.sent:
+                return True
+        return False
+
     def close_portals(self) -> None:
         """Forget the portals, which end with their transaction; what never ran is told so."""
         for bound in self.portals.values():
@@ -314,7 +324,7 @@ class Answers:
             else:
                 self.statements.pop(name, None)
 
-    def define(self, name: bytes, query: bytes) -> bool:
+    def define(self, name: bytes, query: bytes, types: bytes = b"") -> bool:
         """Give a statement its name; False when another one has it already.
 
         The server would refuse as well. The gate must not wait for that: the next frame could run
@@ -324,7 +334,7 @@ class Answers:
         if name and old is not None:
             return old.query == query
         known = self.owner.known(query) if self.plain else None
-        self.statements[name] = Prepared(query, known, self.segment, False)
+        self.statements[name] = Prepared(query, known, self.segment, False, types)
         return True
 
     def _copy_in(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import structlog
@@ -210,9 +210,7 @@ def _spawn(work: Awaitable[None]) -> None:
     task.add_done_callback(_background.discard)
 
 
-def _opened(
-    session_id: str, arrival: Arrival, server: Upstream, peer: str
-) -> Mapping[str, Any] | dict[str, Any]:
+def _opened(session_id: str, arrival: Arrival, server: Upstream, peer: str) -> dict[str, Any]:
     local = server.channel.open_transport.get_extra_info("sockname")
     return {
         "session": session_id,

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from holdpoint.model.effects import Statement
+
 # Kinds of entries, with the answer that completes each.
 PARSE: Final = 1  # ParseComplete
 CLOSE: Final = 2  # CloseComplete
@@ -44,10 +46,14 @@ class Prepared:
 
     ``confirmed`` says that the server has acknowledged it; until then only frames of the same
     ``segment`` (the stretch up to a Sync) can rely on it, because they are skipped if it fails.
+    ``types`` is the end of the Parse message: the parameter types that the client named.
     """
 
-    def __init__(self, query: bytes, known: Known | None, segment: int, confirmed: bool) -> None:
+    def __init__(
+        self, query: bytes, known: Known | None, segment: int, confirmed: bool, types: bytes = b""
+    ) -> None:
         self.query = query
+        self.types = types
         self.known = known
         self.segment = segment
         self.confirmed = confirmed
@@ -58,14 +64,18 @@ class Operation:
 
     ``wrote`` says that it may have changed data, ``guarded`` that nothing else may be judged
     before it is over (it may change how later statements are read), ``copies`` that it reads COPY
-    data from the client. ``sent`` turns True when the server is told to run it, ``complete`` False
-    when the connection breaks before the answer.
+    data from the client.
+    ``statement`` is what was read, if it is one. ``sent`` turns True when the server is told to
+    run it, ``complete`` False when the connection breaks before the answer.
     """
 
-    def __init__(self, wrote: bool, guarded: bool, copies: bool) -> None:
+    def __init__(
+        self, wrote: bool, guarded: bool, copies: bool, statement: Statement | None = None
+    ) -> None:
         self.wrote = wrote
         self.guarded = guarded
         self.copies = copies
+        self.statement = statement
         self.tag = ""
         self.rows = -1
         self.sqlstate = ""

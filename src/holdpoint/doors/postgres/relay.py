@@ -237,7 +237,7 @@ class Relay(Answers):
         if data[stop - 1] != 0 or query.find(b"\x00") >= 0:
             self._break("the text of a Query must end with its only NUL byte")
             return STOPPED_BEFORE
-        known = self.owner.known(query) if self.plain else None
+        known = self.owner.known(query) if self.plain and not self.has_unsent() else None
         if known is None or (known.commits and self.wrote):
             return STOPPED
         for name, text in known.prepares:
@@ -265,7 +265,7 @@ class Relay(Answers):
                 REFUSED, "53400", f"refused: {len(self.statements):,} prepared statements are open"
             )
             return DROPPED
-        if not self.define(name, query):
+        if not self.define(name, query, data[query_end + 1 : stop]):
             self._name_taken(REFUSED, name)
             return DROPPED
         self.pending.append(Pending(PARSE, name=name, prepared=self.statements[name]))
@@ -297,7 +297,7 @@ class Relay(Answers):
                 del self.statements[name]
             return STOPPED_BEFORE
         known = prepared.known
-        if known is None or not self.plain or (known.commits and self.wrote):
+        if known is None or not self.plain or (known.commits and self.wrote) or self.has_unsent():
             return STOPPED
         portal = data[position + 5 : portal_end]
         if len(self.portals) >= limits.STATEMENT_NAME_COUNT_MAX:
@@ -319,8 +319,6 @@ class Relay(Answers):
             bound.sent = True
             if bound.copies:
                 self._start_copy(bound)
-            if bound.wrote:
-                self.wrote = True
             if bound.guarded and not bound.finished:
                 self._keep_guard()
             return PASS
@@ -365,6 +363,8 @@ class Relay(Answers):
         """Send a Bind that the gate let through; the operation runs when its portal is executed."""
         portal = payload[: payload.find(b"\x00")]
         self.open_portal(portal, operation)
+        if operation.wrote:
+            self.wrote = True
         self.write_server(frame(frames.BIND, payload))
         self.resume()
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 import structlog
 
@@ -129,7 +129,7 @@ class Session:
             self.broken(problem)
             return
         passage = Passage(self, lambda operation: self.relay.run_bind(payload, operation))
-        self._begin(passage, REFUSED, prepared.query, _parameters(bind))
+        self._begin(passage, REFUSED, prepared.query, _parameters(bind, prepared.types))
 
     def parameter(self, name: str, value: str) -> None:
         """Follow the settings that change how text is read."""
@@ -244,8 +244,8 @@ class Session:
             passage.unreadable = True
         self._spawn(self._through_gate(passage, kind, self._submission(text, parameters, passage)))
 
-    def _spawn(self, work: object) -> None:
-        task: asyncio.Task[None] = asyncio.ensure_future(work)  # type: ignore[arg-type]
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -261,6 +261,7 @@ class Session:
                 standard_conforming_strings=view.standard_conforming_strings,
                 encoding="unreadable" if passage.unreadable else view.encoding,
                 prepared=self._prepared_statements() if "execute" in text.lower() else (),
+                portals=self._portals(),
             )
         arrival = self.arrival
         return Submission(
@@ -286,6 +287,14 @@ class Session:
             if name and len(reading.statements) == 1 and prepared.confirmed:
                 found.append((name.decode("utf-8", "replace"), reading.statements[0]))
         return tuple(found)
+
+    def _portals(self) -> tuple[tuple[str, Statement], ...]:
+        """Return portals that went through the gate and have not run: FETCH could run them."""
+        return tuple(
+            (name.decode("utf-8", "replace"), bound.statement)
+            for name, bound in self.relay.portals.items()
+            if isinstance(bound, Operation) and not bound.sent and bound.statement is not None
+        )
 
     async def _through_gate(self, passage: Passage, kind: int, submission: Submission) -> None:
         try:
@@ -346,7 +355,7 @@ class Passage:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
         operation = operation_of(reading)
-        operation.on_finish = lambda: done.done() or done.set_result(None)
+        operation.on_finish = lambda: _settle(done)
         if self._session.upstream.channel.lost:
             return Execution(ran=False, sqlstate="08006")
         if not relay.define_all(_prepares(reading)):
@@ -365,6 +374,11 @@ class Passage:
         )
 
 
+def _settle(done: asyncio.Future[None]) -> None:
+    if not done.done():
+        done.set_result(None)
+
+
 def operation_of(reading: Reading) -> Operation:
     """Return what the relay must know of a statement while it runs."""
     copies = any(
@@ -375,6 +389,7 @@ def operation_of(reading: Reading) -> Operation:
         wrote=reading.effects != ONLY_READS,
         guarded=not reading.effects <= UNGUARDED or bool(_prepares(reading)),
         copies=copies,
+        statement=reading.statements[0] if len(reading.statements) == 1 else None,
     )
 
 
@@ -405,12 +420,15 @@ def _forgets(reading: Reading) -> tuple[bytes, ...]:
     )
 
 
-def _parameters(bind: messages.Bind) -> tuple[Parameter, ...]:
+def _parameters(bind: messages.Bind, types: bytes) -> tuple[Parameter, ...]:
+    """Return the bind values with their types, as far as the client named them in Parse."""
+    oids = [int.from_bytes(types[at : at + 4], "big") for at in range(2, len(types), 4)]
+    oids += [0] * (len(bind.values) - len(oids))
     formats = bind.formats
     if len(formats) == 1:
         formats = formats * len(bind.values)
     return tuple(
-        Parameter(value, bool(formats) and formats[index] == 1)
+        Parameter(value, bool(formats) and formats[index] == 1, oids[index])
         for index, value in enumerate(bind.values)
     )
 

@@ -1,0 +1,236 @@
+"""Check a tier's database hop by hop, and prove what a read-only tier promises.
+
+The proof asks the database itself: in a transaction that is explicitly READ WRITE, and rolled back,
+a DELETE that matches no row is tried on every table. Privileges are checked before rows are looked
+for, so nothing can change, and an answer other than a refusal is a finding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Final
+
+import psycopg
+from psycopg import sql as composed
+
+from holdpoint.engine.probes import conninfo_of
+from holdpoint.model import limits
+from holdpoint.model.target import AccessLevel, Target, Tier
+from holdpoint.model.upstream import UpstreamUrl
+
+VERSION_MIN: Final = 130000  # PostgreSQL 13, the oldest that the function table covers
+CLOCK_SKEW_MAX_S: Final = 5.0
+TABLES_TRIED_MAX: Final = 500
+
+TABLES_QUERY: Final = """
+SELECT n.nspname, c.relname
+  FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+ WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+   AND n.nspname NOT LIKE 'pg\\_toast%' AND n.nspname NOT LIKE 'pg\\_temp%'
+   AND has_schema_privilege(n.oid, 'USAGE')
+ ORDER BY 1, 2 LIMIT %s
+"""
+ROLE_QUERY: Final = """
+SELECT rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication,
+       pg_has_role(current_user, 'pg_write_all_data', 'MEMBER'),
+       pg_has_role(current_user, 'pg_execute_server_program', 'MEMBER'),
+       pg_has_role(current_user, 'pg_write_server_files', 'MEMBER')
+  FROM pg_roles WHERE rolname = current_user
+"""
+ROLE_WORDS: Final = (
+    "is a superuser",
+    "bypasses row-level security",
+    "can create roles",
+    "can create databases",
+    "can replicate",
+    "may write all data",
+    "may run server programs",
+    "may write server files",
+)
+# What PostgreSQL 13 does not have: the predefined role came with 14.
+ROLE_QUERY_13: Final = ROLE_QUERY.replace(
+    "pg_has_role(current_user, 'pg_write_all_data', 'MEMBER')", "false"
+)
+
+
+class Health(StrEnum):
+    """How a hop is."""
+
+    OK = "ok"
+    NOTE = "note"  # works, and should be known
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hop:
+    """One thing that was checked: ``mend`` says what to do when it is broken."""
+
+    name: str
+    health: Health
+    detail: str
+    mend: str = ""
+    unreachable: bool = False
+
+
+async def tier_hops(target: Target, tier: Tier, url: UpstreamUrl) -> AsyncIterator[Hop]:
+    """Yield the hops to one tier, in order; nothing follows a connection that fails."""
+    name = f"{target.name}/{tier.name}"
+    try:
+        connection = await psycopg.AsyncConnection.connect(
+            conninfo_of(url),
+            autocommit=True,
+            connect_timeout=int(limits.UPSTREAM_CONNECT_TIMEOUT_S),
+            application_name="holdpoint doctor",
+            options=f"-c statement_timeout={int(limits.UPSTREAM_CONNECT_TIMEOUT_S * 1000)}",
+        )
+    except psycopg.Error as error:
+        yield Hop(
+            name=f"{name} upstream",
+            health=Health.BROKEN,
+            detail=f"cannot connect to {url.place}: {_line(error)}",
+            mend=f"check that `{tier.url_source.split('://', 1)[0]}` holds the right URL and that "
+            "the database accepts this host in pg_hba.conf",
+            unreachable=True,
+        )
+        return
+    async with connection:
+        yield _version(name, url, connection)
+        try:
+            yield await _clock(name, connection)
+            yield await _replica(name, connection)
+            yield await _role(name, tier, connection)
+            if tier.access is AccessLevel.READ_ONLY:
+                yield await _proof(name, connection)
+        except psycopg.Error as error:
+            yield Hop(
+                name=f"{name} checks",
+                health=Health.BROKEN,
+                detail=f"a check failed: {_line(error)}",
+                mend="run the check by hand as the tier's role to see what it lacks",
+            )
+
+
+def _version(name: str, url: UpstreamUrl, connection: psycopg.AsyncConnection[Any]) -> Hop:
+    number = connection.info.server_version
+    shown = f"PostgreSQL {number // 10000}.{number % 10000} at {url.place} as `{url.user}`"
+    if number < VERSION_MIN:
+        return Hop(
+            name=f"{name} upstream",
+            health=Health.BROKEN,
+            detail=f"{shown} is older than 13",
+            mend="upgrade the server; older ones are not read correctly",
+        )
+    return Hop(name=f"{name} upstream", health=Health.OK, detail=shown)
+
+
+async def _clock(name: str, connection: psycopg.AsyncConnection[Any]) -> Hop:
+    before = datetime.now(UTC)
+    row = await _row(connection, "SELECT clock_timestamp()")
+    after = datetime.now(UTC)
+    middle = before + (after - before) / 2
+    skew = abs((row[0] - middle).total_seconds())
+    if skew > CLOCK_SKEW_MAX_S:
+        return Hop(
+            name=f"{name} clock",
+            health=Health.BROKEN,
+            detail=f"this machine and the database differ by {skew:,.1f} s",
+            mend="let both follow the same time service; trail and server log must agree",
+        )
+    return Hop(name=f"{name} clock", health=Health.OK, detail=f"differs by {skew:.2f} s")
+
+
+async def _replica(name: str, connection: psycopg.AsyncConnection[Any]) -> Hop:
+    row = await _row(
+        connection,
+        "SELECT pg_is_in_recovery(),"
+        " extract(epoch FROM now() - pg_last_xact_replay_timestamp())::float8",
+    )
+    if not row[0]:
+        return Hop(name=f"{name} replica", health=Health.NOTE, detail="a primary, not a replica")
+    lag = "nothing replayed yet" if row[1] is None else f"last replayed {row[1]:,.0f} s ago"
+    return Hop(name=f"{name} replica", health=Health.OK, detail=f"a replica in recovery, {lag}")
+
+
+async def _role(name: str, tier: Tier, connection: psycopg.AsyncConnection[Any]) -> Hop:
+    query = ROLE_QUERY if connection.info.server_version >= 140000 else ROLE_QUERY_13
+    row = await _row(connection, query)
+    powers = [word for word, has in zip(ROLE_WORDS, row, strict=True) if has]
+    if not powers:
+        return Hop(name=f"{name} role", health=Health.OK, detail="no special powers")
+    detail = f"the role {', '.join(powers)}"
+    if tier.access is AccessLevel.OWNER:
+        return Hop(name=f"{name} role", health=Health.NOTE, detail=detail)
+    return Hop(
+        name=f"{name} role",
+        health=Health.BROKEN,
+        detail=f"{detail}, which access `{tier.access}` must not",
+        mend="use a role of its own for this tier: CREATE ROLE ... LOGIN NOSUPERUSER, then GRANT "
+        "only what the tier gives",
+    )
+
+
+async def _proof(name: str, connection: psycopg.AsyncConnection[Any]) -> Hop:
+    """Try what must fail, and say which table would have taken a write."""
+    tables = await _rows(connection, TABLES_QUERY, (TABLES_TRIED_MAX,))
+    accepted = [
+        f"{schema}.{table}"
+        for schema, table in tables
+        if not await _refused(
+            connection,
+            composed.SQL("DELETE FROM {} WHERE false").format(composed.Identifier(schema, table)),
+        )
+    ]
+    if not await _refused(connection, composed.SQL("CREATE TABLE holdpoint_doctor_probe ()")):
+        accepted.append("CREATE TABLE")
+    if accepted:
+        return Hop(
+            name=f"{name} read-only",
+            health=Health.BROKEN,
+            detail=f"the database would take writes: {', '.join(accepted[:5])}"
+            + (f" and {len(accepted) - 5} more" if len(accepted) > 5 else ""),
+            mend="point the tier at a replica, or revoke the privileges: REVOKE INSERT, UPDATE, "
+            "DELETE, TRUNCATE ON ALL TABLES IN SCHEMA ... and CREATE ON SCHEMA ... "
+            "(from PUBLIC too)",
+        )
+    tried = f"{len(tables)} tables" + (" (the first)" if len(tables) == TABLES_TRIED_MAX else "")
+    return Hop(
+        name=f"{name} read-only",
+        health=Health.OK,
+        detail=f"proved: the database itself refused a write to each of {tried}, and CREATE TABLE",
+    )
+
+
+async def _refused(
+    connection: psycopg.AsyncConnection[Any], statement: composed.Composable
+) -> bool:
+    """Tell whether the database refuses a statement in a READ WRITE transaction; never commits."""
+    try:
+        await connection.execute("BEGIN READ WRITE")
+        await connection.execute(statement)
+    except psycopg.errors.InsufficientPrivilege:
+        return True
+    except (psycopg.errors.ReadOnlySqlTransaction, psycopg.errors.FeatureNotSupported):
+        return True  # a replica: it refuses READ WRITE itself
+    finally:
+        await connection.execute("ROLLBACK")
+    return False
+
+
+async def _rows(
+    connection: psycopg.AsyncConnection[Any], query: str, parameters: tuple[Any, ...] = ()
+) -> list[tuple[Any, ...]]:
+    cursor = await connection.execute(query.encode(), parameters or None)
+    return await cursor.fetchall()
+
+
+async def _row(connection: psycopg.AsyncConnection[Any], query: str) -> tuple[Any, ...]:
+    rows = await _rows(connection, query)
+    return rows[0]
+
+
+def _line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
