@@ -39,7 +39,9 @@ __all__ = ["decide", "facts_needed"]
 _RANK_TEXT = 0
 _RANK_RULE = 1
 _RANK_CAREFUL = 2
-_RANK_MISSING = 3
+_RANK_SCHEDULE = 3
+_RANK_MISSING = 4
+_READING = frozenset({Effect.READ})
 
 
 def decide(policy: Policy, case: Case) -> Decision:
@@ -61,7 +63,7 @@ def _is_coherent(reading: Reading) -> bool:
     for statement in reading.statements:
         if statement.unknowns or not statement.effects <= effects:
             return False
-    return bool(reading.statements) or not (effects or reading.objects or reading.functions)
+    return bool(reading.statements) or not (reading.objects or reading.functions)
 
 
 class _Scale:
@@ -94,7 +96,8 @@ def _weigh(policy: Policy, table: TierTable, case: Case) -> Decision:
     reading = case.reading
     if reading.problem is not None:
         scale.add(Verdict.DENY, _RANK_TEXT, "", reasons.unreadable(reading.problem))
-    _weigh_unknowns(scale, reading)
+    else:
+        _weigh_unknowns(scale, reading)
     bits = bits_of(reading.effects)
     for statement in reading.statements:
         bits |= bits_of(statement.effects)
@@ -120,8 +123,8 @@ def _weigh_unknowns(scale: _Scale, reading: Reading) -> None:
     parts: set[Effect] = set()
     for statement in reading.statements:
         parts |= statement.effects
-    if parts != reading.effects and reading.problem is None:
-        words = ["the effects of the whole are not those of its statements"]
+    if reading.effects - parts - _READING:
+        words = ["the whole does what none of its statements does"]
         scale.add(Verdict.HOLD, _RANK_MISSING, "careful:unknown", reasons.unknown(words))
     elif not reading.statements and (reading.objects or reading.functions):
         words = ["it names objects or functions but no statement"]
@@ -211,10 +214,10 @@ def _weigh_schedule(
             freeze = freeze_at(target, case.at)
             if freeze is not None:
                 finding = reasons.in_freeze(statement, target, freeze)
-                scale.add(Verdict.HOLD, _RANK_CAREFUL, rule_id, finding)
+                scale.add(Verdict.HOLD, _RANK_SCHEDULE, rule_id, finding)
             elif in_business_hours(target, case.at):
                 finding = reasons.in_hours(statement, target)
-                scale.add(Verdict.HOLD, _RANK_CAREFUL, rule_id, finding)
+                scale.add(Verdict.HOLD, _RANK_SCHEDULE, rule_id, finding)
     except Exception as error:  # noqa: BLE001 - fail closed: a calendar that raises holds
         scale.add(Verdict.HOLD, _RANK_MISSING, rule_id, reasons.raised(rule_id, error))
     if not size_matters(statement):
@@ -227,7 +230,7 @@ def _weigh_schedule(
     assert size.value is not None, "a known figure has a value"
     if size.value > policy.thresholds.big_table_rows:
         finding = reasons.big_table(statement, size, policy.thresholds.big_table_rows)
-        scale.add(Verdict.HOLD, _RANK_CAREFUL, rule_id, finding)
+        scale.add(Verdict.HOLD, _RANK_SCHEDULE, rule_id, finding)
 
 
 def _weigh_rule(scale: _Scale, case: Case, rule: Rule) -> None:
