@@ -1,4 +1,4 @@
-"""Build step: compile the hot, pure part of Holdpoint with mypyc when that is possible.
+"""Build steps: compile the hot, pure part of Holdpoint with mypyc; take the findings' pages along.
 
 Everything else about the package stands in ``pyproject.toml``. The compiled modules are the same
 files as the interpreted ones; nothing may behave differently. An editable install is never
@@ -20,15 +20,23 @@ from typing import Any
 
 from setuptools import setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 from setuptools.errors import BaseError, CCompilerError
 
-# The one list of what is compiled: files or patterns, relative to this file. Only modules of the
-# pure core belong here. Not the nouns of model/: mypyc has no slotted dataclasses.
+# The one list of what is compiled: files or patterns, relative to this file. Modules without I/O
+# of their own belong here: the pure core, and the relay, which only calls what it is given. Not the
+# nouns of model/: mypyc has no slotted dataclasses.
 HOT_MODULES = (
     "src/holdpoint/wire/postgres/*.py",
     "src/holdpoint/sql/*.py",
     "src/holdpoint/policy/decide.py",
     "src/holdpoint/gate.py",
+    "src/holdpoint/doors/postgres/pending.py",
+    "src/holdpoint/doors/postgres/memo.py",
+    "src/holdpoint/doors/postgres/answers.py",
+    "src/holdpoint/doors/postgres/relay.py",
+    "src/holdpoint/engine/reads.py",
+    "src/holdpoint/engine/spool.py",
 )
 # Modules the patterns would match and that stay interpreted, each with its reason.
 INTERPRETED: dict[str, str] = {}
@@ -73,6 +81,19 @@ class BuildCompiledOrNot(build_ext):
             self.extensions = []
 
 
+class BuildWithPages(build_py):
+    """Puts the findings' pages into the package, for ``holdpoint explain HP2101``."""
+
+    def run(self) -> None:
+        """Build, then copy; an editable install finds the pages in the repository."""
+        super().run()
+        if not self.editable_mode:
+            folder = os.path.join(self.build_lib, "holdpoint", "pages")
+            self.mkpath(folder)
+            for page in sorted(glob("docs/hazards/HP*.md")):
+                self.copy_file(page, folder)
+
+
 def extensions() -> list[Any]:
     """The extension modules, or an empty list with a line that says why."""
     choice = os.environ.get("HOLDPOINT_COMPILE", "auto")
@@ -95,4 +116,6 @@ def extensions() -> list[Any]:
         return []
 
 
-setup(ext_modules=extensions(), cmdclass={"build_ext": BuildCompiledOrNot})
+setup(
+    ext_modules=extensions(), cmdclass={"build_ext": BuildCompiledOrNot, "build_py": BuildWithPages}
+)
