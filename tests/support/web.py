@@ -113,14 +113,15 @@ class Review:
         """A browser without cookies yet; it says where its forms come from, as browsers do."""
         return httpx2.AsyncClient(base_url=self.url, headers={"origin": self.url}, **options)
 
-    async def signed_in(self, name: str) -> httpx2.AsyncClient:
+    @asynccontextmanager
+    async def signed_in(self, name: str) -> AsyncIterator[httpx2.AsyncClient]:
         """A browser that is signed in."""
-        client = self.client()
-        page = await client.get("/sign-in")
-        fields = {"csrf": csrf_of(page.text), "name": name, "password": PASSWORD}
-        answer = await client.post("/sign-in", data=fields)
-        assert answer.status_code == 303, answer.text
-        return client
+        async with self.client() as client:
+            page = await client.get("/sign-in")
+            fields = {"csrf": csrf_of(page.text), "name": name, "password": PASSWORD}
+            answer = await client.post("/sign-in", data=fields)
+            assert answer.status_code == 303, answer.text
+            yield client
 
 
 _HASH = hash_password(PASSWORD)
@@ -154,7 +155,9 @@ async def review(directory: Path, **settings: Any) -> AsyncIterator[Review]:
         for name in ("anna", "bo", "olga"):
             holder[0].tokens[name] = holder[0].person(name)
         store.agents.add("bot", "olga", VERIFIER, datetime.now(UTC))
-        config = uvicorn.Config(web, log_level="warning", lifespan="off", timeout_graceful_shutdown=2)
+        config = uvicorn.Config(
+            web, log_level="warning", lifespan="off", timeout_graceful_shutdown=2
+        )
         server = uvicorn.Server(config)
         task = asyncio.create_task(server.serve(sockets=[listening]))
         try:

@@ -56,8 +56,8 @@
   // How many wait, in the title, for those who keep the page in a tab.
   const bareTitle = document.title;
   const countInTitle = () => {
-    const holds = document.getElementById("holds");
-    const waiting = holds ? Number(holds.dataset.waiting) : 0;
+    const count = document.querySelector("[data-waiting]");
+    const waiting = count ? Number(count.dataset.waiting) : 0;
     document.title = waiting ? `(${waiting}) ${bareTitle}` : bareTitle;
   };
 
