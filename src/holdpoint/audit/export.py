@@ -156,3 +156,37 @@ def _hash(value: dict[str, Any], key: str) -> str:
     if len(text) != HASH_DIGITS or set(text) - set("0123456789abcdef"):
         raise ValueError(f"`{key}` is not a hash")
     return text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ends:
+    """What an export says besides its records."""
+
+    header: Header
+    heads: tuple[SignedHead, ...]
+    bad_heads: tuple[str, ...]
+
+
+def read_ends(lines: Iterable[bytes]) -> Ends:
+    """Read the header and the heads of an export; raises ``ValueError`` if it is none."""
+    walk = iter(lines)
+    header = header_from_line(next(walk, b""))
+    numbered = ((at, line) for at, line in enumerate(walk, start=2) if is_head(line))
+    heads, bad = read_heads(numbered, "the export")
+    return Ends(header=header, heads=heads, bad_heads=bad)
+
+
+def read_heads(
+    lines: Iterable[tuple[int, bytes]], where: str
+) -> tuple[tuple[SignedHead, ...], tuple[str, ...]]:
+    """Return the heads among numbered lines, and words about those that cannot be read."""
+    heads: list[SignedHead] = []
+    bad: list[str] = []
+    for number, line in lines:
+        try:
+            if not line.endswith(b"\n"):
+                raise ValueError("it has no end")
+            heads.append(head_from_line(line))
+        except ValueError as error:
+            bad.append(f"line {number:,} of {where} should be a signed head: {error}")
+    return tuple(heads), tuple(bad)
