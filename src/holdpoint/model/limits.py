@@ -41,8 +41,10 @@ PRESCAN_FREE_BYTES: Final = 8_192  # measured: 4,000 links take 0.4 MB of stack;
 PARSE_BYTES_MAX: Final = 16 * 1024 * 1024  # chosen: one INSERT with a large literal still passes
 PARSE_CHAIN_MAX: Final = 8_000  # measured: 60,000 links fit a stack of 8 MB, 5,000 one of 0.5 MB
 PARSE_TOKENS_MAX: Final = 500_000  # measured: about 0.3 KB of tree per token
+FILTER_DEPTH_MAX: Final = 50  # chosen: a filter nested deeper counts as none
 COMMENT_RUN_COST_MAX: Final = 20_000_000  # measured: 30 ms in the lexer
-PARSE_MESSAGE_CHARS_MAX: Final = 500
+PARSE_MESSAGE_CHARS_MAX: Final = 200
+FINDING_QUOTE_CHARS_MAX: Final = 200  # chosen: a message stays readable; the record has it all
 
 # --- impact ---------------------------------------------------------------------------------------
 WRITE_ROWS_MAX: Final = 1_000  # policy `careful`: a write over this many rows is held

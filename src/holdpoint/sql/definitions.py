@@ -44,6 +44,7 @@ _WORDS: Final[dict[str, str]] = {
 }
 # Dropped from inside a table: the name's last part is the thing, the parts before it the table.
 _ON_TABLE: Final = frozenset(("TRIGGER", "RULE", "POLICY"))
+_INSIDE_TABLE: Final = _ON_TABLE | frozenset(("COLUMN", "CONSTRAINT"))
 
 
 def _words(enum: str) -> str:
@@ -82,7 +83,7 @@ def drop(walk: Walk, node: Node, key: str) -> None:
             schema, table = qualified(parts[:-1])
             walk.note(table, schema, access=Access.DEFINE)
         schema, name = qualified(parts)
-        if what == "SCHEMA" or what not in _ON_TABLE:
+        if what not in _ON_TABLE:
             walk.note(name, schema, kind, Access.DEFINE)
         walk.mark(MarkKind.DROP, written, what)
         if what == "POLICY":
@@ -213,6 +214,7 @@ def alter_table(walk: Walk, node: Node, key: str) -> None:
             walk.mark(MarkKind.PRIVILEGE, name, _PRIVILEGE_COMMANDS[subtype])
         else:
             words = " ".join(_CAMEL.split(subtype.removeprefix("AT_"))).lower()
+            words = words.replace("trig", "trigger")
             walk.mark(MarkKind.ALTER_TABLE, name, words)
     walk.rest(node, "relation")
 
@@ -223,7 +225,7 @@ def rename(walk: Walk, node: Node, key: str) -> None:
     walk.effects.add(Effect.DDL)
     relation = node.get("relation")
     if relation is not None:
-        table = "TABLE" if what in ("COLUMN", "CONSTRAINT", *_ON_TABLE) else what
+        table = "TABLE" if what in _INSIDE_TABLE else what
         walk.tag = walk.tag or f"ALTER {table}"
         kind = _KINDS.get(table, ObjectKind.RELATION)
         walk.note(relation["relname"], relation.get("schemaname", ""), kind, Access.DEFINE)
@@ -258,7 +260,7 @@ def comment(walk: Walk, node: Node, key: str) -> None:
     what = _words(node["objtype"])
     walk.effects.add(Effect.DDL)
     parts = _parts(node.get("object", {}))
-    if what == "COLUMN" or what in _ON_TABLE or what == "CONSTRAINT":
+    if what in _INSIDE_TABLE:
         parts = parts[:-1]
         what = "TABLE"
     schema, name = qualified(parts)
@@ -315,7 +317,9 @@ def privilege(walk: Walk, node: Node, key: str) -> None:
     table: Node = node.get("table", {})
     if table:
         walk.note(table["relname"], table.get("schemaname", ""), access=Access.DEFINE)
-    subject = label(table) if table else _role_names(node)
+    subject = (
+        label(table) if table else _role_names(node) or ".".join(_parts(node.get("object", {})))
+    )
     walk.mark(MarkKind.PRIVILEGE, subject, walk.tag)
     walk.rest(node, "objects", "table", "setstmt", "action", "object")
 

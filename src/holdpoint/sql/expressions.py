@@ -126,7 +126,7 @@ def _other_call(walk: Walk, function: str, node: Node) -> None:
     if danger is None:
         if function in UNREVIEWED:
             walk.unknown(f"calls `{function}`, whose effects have not been reviewed")
-            walk.mark(MarkKind.UNKNOWN_FUNCTION, function, "built-in, not reviewed")
+            walk.mark(MarkKind.UNKNOWN_FUNCTION, function, "nobody has reviewed")
         else:
             _unknown_call(walk, function)
         return
@@ -177,7 +177,8 @@ def apply_setting(walk: Walk, name: str, values: list[str] | None) -> None:
     if verdict.effect is Effect.UNKNOWN:
         walk.unknown(f"sets `{name}`, {verdict.why}")
     if verdict.mark is not None:
-        walk.mark(verdict.mark, name, verdict.why)
+        subject = values[0] if verdict.mark is MarkKind.ASSUME_ROLE and values else name
+        walk.mark(verdict.mark, subject, verdict.why)
 
 
 def sort_by(walk: Walk, node: Node, key: str) -> None:
@@ -204,7 +205,16 @@ def table_sample(walk: Walk, node: Node, key: str) -> None:
         written = ".".join(parts)
         walk.unknown(f"samples with `{written}`, which Holdpoint does not know")
         walk.mark(MarkKind.UNKNOWN_FUNCTION, written, "sampling method")
-    walk.rest(node, "method")
+    walk.stack.append(node["relation"])
+    walk.rest(node, "method", "relation")
+
+
+def partition_command(walk: Walk, node: Node, key: str) -> None:
+    """ATTACH and DETACH PARTITION name a second table."""
+    relation: Node = node["name"]
+    schema = relation.get("schemaname", "")
+    walk.note(relation["relname"], schema, ObjectKind.RELATION, Access.DEFINE)
+    walk.rest(node, "name")
 
 
 _SKIPPED: Final = (
@@ -228,7 +238,7 @@ _PLAIN: Final = (
     "PartitionSpec PublicationObjSpec PublicationTable RangeFunction RangeSubselect RangeTableFunc "
     "RangeTableFuncCol ResTarget ReturningClause RowExpr StatsElem TableLikeClause TypeCast "
     "VacuumRelation WindowDef XmlExpr XmlSerialize ATAlterConstraint CreateOpClassItem "
-    "PartitionCmd AlterTableCmd "
+    "AlterTableCmd "
     # Fields that hold one node, for speed: they need no look at the case of their first letter.
     "val arg expr whereClause quals larg rarg subquery subselect node over"
 )
@@ -244,6 +254,7 @@ def _table() -> dict[str, Handler]:
     table["FuncCall"] = call
     table["SortBy"] = sort_by
     table["SubLink"] = sub_link
+    table["PartitionCmd"] = partition_command
     table["RangeTableSample"] = table_sample
     return table
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from holdpoint.model.limits import NESTING_DEPTH_MAX
+from holdpoint.model.limits import FILTER_DEPTH_MAX, NESTING_DEPTH_MAX
 from holdpoint.sql.walk import Node, constant, strings
 
 
@@ -27,6 +27,8 @@ class Target:
         self.schema: str = relation.get("schemaname", "")
         self.name: str = alias.get("aliasname", "") or self.relname
         self.alone = not sources
+        # The table a second time: `a.id = b.id` is then true for every row.
+        self.twice = self.relname in [_relname(source) for source in sources]
         self.others: set[str] = set()
         for source in sources:
             _exports(source, self.others)
@@ -36,9 +38,15 @@ class Target:
         copy = Target({"relname": self.relname, "schemaname": self.schema}, [])
         copy.name = self.name
         copy.alone = not query.get("fromClause")
+        copy.twice = self.relname in [_relname(item) for item in query.get("fromClause", [])]
         if not copy.alone and self.name in _names(query):
             copy.name = ""  # hidden by an inner relation of that name
         return copy
+
+
+def _relname(item: Any) -> str:
+    """The table a FROM item is, or nothing when it is something else."""
+    return str(item.get("RangeVar", {}).get("relname", "")) if isinstance(item, dict) else ""
 
 
 def _exports(source: Any, names: set[str]) -> None:
@@ -69,19 +77,19 @@ def _names(query: Node) -> set[str]:
     return found
 
 
-def bounds(condition: Any, target: Target) -> bool:
+def bounds(condition: Any, target: Target, depth: int = 0) -> bool:
     """Whether ``condition`` (a node, or None) leaves out rows of ``target``."""
-    return condition is not None and _effective(condition, target, False, 0)
+    return condition is not None and _effective(condition, target, False, depth)
 
 
 def _effective(node: Node, target: Target, negated: bool, depth: int) -> bool:
-    if depth > NESTING_DEPTH_MAX:
+    if depth > FILTER_DEPTH_MAX:
         return False
     for kind, value in node.items():
         if kind == "BoolExpr":
             return _boolean(value, target, negated, depth + 1)
         if kind == "A_Expr":
-            return _comparison(value, target, negated)
+            return _comparison(value, target, negated, depth + 1)
         if kind == "ColumnRef":
             return _own(value, target) != ""
         if kind == "CurrentOfExpr":
@@ -234,14 +242,15 @@ def _own(reference: Node, target: Target) -> str:
 
 def _columns(node: Any, target: Target) -> set[str]:
     """The target's columns that an expression mentions, subqueries' qualified ones included."""
-    own, _ = _mentions(node, target)
+    own, _, _ = _mentions(node, target)
     return own
 
 
-def _mentions(node: Any, target: Target) -> tuple[set[str], set[str]]:
-    """``(columns of the target, names of columns of anything)`` in an expression."""
+def _mentions(node: Any, target: Target) -> tuple[set[str], set[str], set[str]]:
+    """``(columns of the target, columns of anything, unqualified ones)`` in an expression."""
     own: set[str] = set()
     any_name: set[str] = set()
+    loose: set[str] = set()
     stack: list[tuple[Any, Target]] = [(node, target)]
     while stack:
         item, seen_by = stack.pop()
@@ -253,30 +262,34 @@ def _mentions(node: Any, target: Target) -> tuple[set[str], set[str]]:
                     name = _own(value, seen_by)
                     if name:
                         own.add(name)
-                    any_name.update(strings(value["fields"])[-1:])
+                    fields = strings(value["fields"])
+                    any_name.add(fields[-1])
+                    if len(fields) == 1:
+                        loose.add(fields[0])
                 elif key == "SelectStmt":
                     stack.append((value, seen_by.inner(value)))
                 else:
                     stack.append((value, seen_by))
-    return own, any_name
+    return own, any_name, loose
 
 
 # Patterns that match every text there is.
 _MATCH_ALL: Final = frozenset(("", ".*", "^", "$", "^.*$", "^.*", ".*$", ".*?"))
 
 
-def _comparison(node: Node, target: Target, negated: bool) -> bool:
+def _comparison(node: Node, target: Target, negated: bool, depth: int) -> bool:
     """A comparison of the target's column with something that mentions no such column."""
-    left, left_names = _mentions(node.get("lexpr"), target)
-    right, right_names = _mentions(node.get("rexpr"), target)
+    left, left_names, left_loose = _mentions(node.get("lexpr"), target)
+    right, right_names, right_loose = _mentions(node.get("rexpr"), target)
     kind: str = node["kind"]
     symbol: str = strings(node["name"])[-1]
     if not left_names and not right_names and not _queries(node):
         return _constants_differ(node, symbol, negated)
+    common = left_names & right_names
+    if left & right or (common and (target.twice or common & (left_loose | right_loose))):
+        return False
     if not left and not right:
         return _join(left_names, right_names, node, target)
-    if left_names & right_names:
-        return False
     if kind in ("AEXPR_DISTINCT", "AEXPR_NOT_DISTINCT"):
         is_not_null = (kind == "AEXPR_DISTINCT") != negated
         return not (is_not_null and _is_null(node.get("rexpr"), node.get("lexpr")))
@@ -286,7 +299,7 @@ def _comparison(node: Node, target: Target, negated: bool) -> bool:
             return pattern.strip("%") != "" or pattern == ""
         if symbol in ("~", "~*"):
             return pattern not in _MATCH_ALL
-    return not _same_table(node.get("rexpr"), target, symbol)
+    return not _same_table(node.get("rexpr"), target, symbol, depth)
 
 
 def _is_null(*sides: Any) -> bool:
@@ -301,8 +314,6 @@ def _queries(node: Node) -> bool:
 
 def _join(left: set[str], right: set[str], node: Node, target: Target) -> bool:
     """An unqualified column against another relation's: taken for a join with the target."""
-    if left & right:
-        return False
     for side, other in (("lexpr", right), ("rexpr", left)):
         reference = node.get(side, {}).get("ColumnRef")
         if reference is None or not other or not target.name:
@@ -326,15 +337,15 @@ def _constants_differ(node: Node, symbol: str, negated: bool) -> bool:
     return False
 
 
-def _same_table(node: Any, target: Target, symbol: str) -> bool:
+def _same_table(node: Any, target: Target, symbol: str, depth: int) -> bool:
     """Whether the other side is an unfiltered subquery on the target's own table."""
     if symbol == "=" or not isinstance(node, dict):
         return False
     link = node.get("SubLink")
-    return link is not None and _unfiltered_self(link.get("subselect", {}), target)
+    return link is not None and _unfiltered_self(link.get("subselect", {}), target, depth)
 
 
-def _unfiltered_self(subselect: Node, target: Target) -> bool:
+def _unfiltered_self(subselect: Node, target: Target, depth: int) -> bool:
     query: Node = subselect.get("SelectStmt", {})
     if query.get("limitCount") is not None:
         return False
@@ -344,7 +355,7 @@ def _unfiltered_self(subselect: Node, target: Target) -> bool:
     if target.relname not in names:
         return False
     inner = Target({"relname": target.relname}, [])
-    return not bounds(query.get("whereClause"), inner)
+    return not bounds(query.get("whereClause"), inner, depth + 1)
 
 
 def _sub_link(node: Node, target: Target, depth: int) -> bool:
@@ -352,9 +363,9 @@ def _sub_link(node: Node, target: Target, depth: int) -> bool:
     query: Node = subselect.get("SelectStmt", {})
     test = node.get("testexpr")
     if test is not None:  # column IN (SELECT ...), column > ALL (SELECT ...)
-        own, names = _mentions(test, target)
-        inside, _ = _mentions(subselect, target)
-        if own & inside or _unfiltered_self(subselect, target):
+        own, names, _ = _mentions(test, target)
+        inside, _, _ = _mentions(subselect, target)
+        if own & inside or _unfiltered_self(subselect, target, depth):
             return False
         return bool(own) or (bool(names) and not target.alone)
     if node.get("subLinkType") != "EXISTS_SUBLINK" or "whereClause" not in query:

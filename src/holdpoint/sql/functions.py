@@ -111,17 +111,22 @@ _REVIEWED: Final[tuple[tuple[Effect, MarkKind | None, str, str], ...]] = (
         Effect.SERVER_SIDE,
         MarkKind.FOREIGN,
         "runs statements on another server",
-        "dblink dblink_*",
+        "dblink dblink_connect dblink_connect_u dblink_disconnect dblink_exec dblink_open "
+        "dblink_fetch dblink_close dblink_send_query dblink_get_result dblink_get_connections "
+        "dblink_error_message dblink_is_busy dblink_get_notify dblink_cancel_query dblink_get_pkey "
+        "dblink_current_query dblink_build_sql_insert dblink_build_sql_update "
+        "dblink_build_sql_delete dblink_fdw_validator",
     ),
     (
         Effect.UNKNOWN,
-        MarkKind.FUNCTION,
+        MarkKind.UNKNOWN_FUNCTION,
         "runs SQL that it is given as text",
-        "query_to_xml* ts_stat ts_rewrite crosstab* connectby plpgsql_*",
+        "query_to_xml* ts_stat ts_rewrite crosstab crosstab2 crosstab3 crosstab4 crosstabn "
+        "connectby plpgsql_*",
     ),
     (
         Effect.UNKNOWN,
-        MarkKind.FUNCTION,
+        MarkKind.UNKNOWN_FUNCTION,
         "reads whatever its arguments name",
         "cursor_to_xml* table_to_xml* schema_to_xml* database_to_xml* currtid2",
     ),

@@ -231,3 +231,12 @@ HANDLERS: Final[dict[str, Handler]] = {
     "MergeWhenClause": descend,
 }
 """Node types of queries to their handlers."""
+
+TAGS: Final[dict[str, str]] = {
+    "SelectStmt": "SELECT",
+    "InsertStmt": "INSERT",
+    "UpdateStmt": "UPDATE",
+    "DeleteStmt": "DELETE",
+    "MergeStmt": "MERGE",
+}
+"""Command tags that the node type alone decides."""

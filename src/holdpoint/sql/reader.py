@@ -16,7 +16,7 @@ from holdpoint.model.effects import (
 )
 from holdpoint.model.limits import STATEMENT_COUNT_MAX
 from holdpoint.sql import commands, expressions, grammar, queries, session, utility
-from holdpoint.sql.walk import DISPATCH, Walk
+from holdpoint.sql.walk import DISPATCH, TAGS, Walk
 
 POSTGRES: Final = Dialect.POSTGRES
 DEFAULT_VIEW: Final = SessionView()
@@ -30,16 +30,8 @@ for _handlers in (
 ):
     DISPATCH.update(_handlers)
 
-_TAGS: Final[dict[str, str]] = {
-    "SelectStmt": "SELECT",
-    "InsertStmt": "INSERT",
-    "UpdateStmt": "UPDATE",
-    "DeleteStmt": "DELETE",
-    "MergeStmt": "MERGE",
-    **session.TAGS,
-    **utility.TAGS,
-    **commands.TAGS,
-}
+for _tags in (queries.TAGS, session.TAGS, utility.TAGS, commands.TAGS):
+    TAGS.update(_tags)
 _READ: Final = frozenset((Effect.READ,))
 _UNKNOWN: Final = frozenset((Effect.UNKNOWN,))
 _UTF8: Final = frozenset(("UTF8", "UTF-8", "UNICODE"))
@@ -124,11 +116,13 @@ def _statements(
         else:
             own = text
         walk = Walk(prepared, portals)
-        for key in node:
-            walk.tag = _TAGS.get(key, "")
-        walk.stack.append(node)
-        walk.run()
-        statement = walk.statement(own)
+        walk.begin(node, own)
+        try:
+            walk.run()
+        except (AttributeError, IndexError, KeyError, RecursionError, TypeError):
+            # A node that is not shaped as every one seen so far: not understood, never harmless.
+            walk.unreadable("the statement has a form that the reader does not expect")
+        statement = walk.statement()
         if statement.deallocates == "*":
             prepared.clear()
         elif statement.deallocates:

@@ -100,12 +100,8 @@ def deallocate(walk: Walk, node: Node, key: str) -> None:
 
 def prepare(walk: Walk, node: Node, key: str) -> None:
     """PREPARE runs nothing: what it prepares is remembered for EXECUTE."""
-    inner = walk.fresh()
-    inner.tag = "PREPARE"
-    inner.stack.append(node["query"])
-    inner.run()
     walk.effects.add(Effect.READ)
-    walk.prepares = ((node["name"], inner.statement("")),)
+    walk.prepares = ((node["name"], walk.inside(node["query"])),)
 
 
 def execute(walk: Walk, node: Node, key: str) -> None:
@@ -141,10 +137,7 @@ def explain(walk: Walk, node: Node, key: str) -> None:
 
     Planning evaluates immutable and stable functions, so what is unknown stays unknown.
     """
-    inner = walk.fresh()
-    inner.stack.append(node["query"])
-    inner.run()
-    inside = inner.statement("")
+    inside = walk.inside(node["query"])
     walk.effects.add(Effect.READ)
     if any(
         option["DefElem"]["defname"] == "analyze" and option_is_on(option["DefElem"])

@@ -46,6 +46,7 @@ class Walk:
         self.stack: list[Any] = []
         self.scope: frozenset[str] = NO_NAMES
         self.tag = ""
+        self.text = ""
         self.effects: set[Effect] = set()
         self.objects: dict[tuple[str, str, ObjectKind, Access], None] = {}
         self.functions: dict[str, None] = {}
@@ -82,9 +83,19 @@ class Walk:
                 elif type(value) is list:
                     stack.extend(value)
 
-    def fresh(self) -> Walk:
-        """An empty walk in the same session, for a statement inside this one."""
-        return Walk(self.prepared, self.portals)
+    def inside(self, node: Node) -> Statement:
+        """Read a statement inside this one, by itself."""
+        inner = Walk(self.prepared, self.portals)
+        inner.begin(node, self.text)
+        inner.run()
+        return inner.statement()
+
+    def begin(self, node: Node, text: str) -> None:
+        """Start at ``node``, a whole statement, whose own text is ``text``."""
+        self.text = text
+        for key in node:
+            self.tag = TAGS.get(key, "")
+        self.stack.append(node)
 
     def rest(self, node: Node, *done: str) -> None:
         """Walk every field of ``node`` but those in ``done``."""
@@ -129,11 +140,11 @@ class Walk:
             self.unknowns[words] = None
         self.depends_on_session = self.depends_on_session or other.depends_on_session
 
-    def statement(self, text: str) -> Statement:
+    def statement(self) -> Statement:
         """Everything collected, frozen. A statement without any effect reads."""
         return Statement(
             tag=self.tag,
-            text=text,
+            text=self.text,
             effects=frozenset(self.effects) if self.effects else ONLY_READ,
             objects=tuple(
                 [ObjectUse(name, schema, kind, how) for name, schema, kind, how in self.objects]
@@ -153,6 +164,9 @@ ONLY_READ: Final[frozenset[Effect]] = frozenset((Effect.READ,))
 Handler = Callable[[Walk, Node, str], None]
 DISPATCH: Final[dict[str, Handler]] = {}
 """Node types and special fields to their handlers; ``reader.py`` fills it."""
+
+TAGS: Final[dict[str, str]] = {}
+"""Node types of statements to the command tags they alone decide; ``reader.py`` fills it."""
 
 
 def skip(walk: Walk, node: Node, key: str) -> None:

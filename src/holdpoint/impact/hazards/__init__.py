@@ -1,1 +1,158 @@
-"""One danger a statement can carry per file: one code, one page, one set of examples."""
+"""The dangers a statement can carry: one file, one code, one documentation page each.
+
+A module here has ``CODE``, ``TITLE``, ``MARKS`` (the kinds of marks it speaks of), ``applies``
+(which of those it means), ``describe`` (mark to finding), and examples that hit and miss, which the
+tests run. The list below is written out, not discovered: what is installed is what was tested.
+Codes that need more than the text (``HP2204`` rows over the bound, ``HP3301`` business hours, ``HP3302``
+freeze, ``HP7xxx``) are made by policy; their pages stand beside these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final, Protocol
+
+from holdpoint.impact.hazards import (
+    alter_table,
+    assume_role,
+    backend,
+    code,
+    constant_where,
+    create_index,
+    delete_without_where,
+    drop_column,
+    drop_index,
+    drop_other,
+    drop_schema,
+    drop_table,
+    encoding,
+    extension,
+    foreign,
+    language,
+    large_object,
+    lock,
+    maintenance,
+    merge_unfiltered,
+    not_understood,
+    privilege,
+    product,
+    program,
+    read_write,
+    reading_setting,
+    search_path,
+    security_definer,
+    server_file,
+    sleep,
+    syntax_error,
+    system_setting,
+    too_large,
+    truncate,
+    two_phase,
+    unknown_function,
+    unsafe_setting,
+    update_without_where,
+)
+from holdpoint.model.effects import Mark, MarkKind, Reading, Statement
+from holdpoint.model.finding import Finding
+
+
+class Hazard(Protocol):
+    """What a module of this package has."""
+
+    @property
+    def CODE(self) -> str:
+        """``HP`` and four digits."""
+        ...
+
+    @property
+    def TITLE(self) -> str:
+        """The danger in a few words."""
+        ...
+
+    @property
+    def MARKS(self) -> frozenset[MarkKind]:
+        """The kinds of marks the hazard speaks of."""
+        ...
+
+    @property
+    def EXAMPLES_HIT(self) -> Collection[str]:
+        """Statements that carry it."""
+        ...
+
+    @property
+    def EXAMPLES_MISS(self) -> Collection[str]:
+        """Statements that look like it and do not."""
+        ...
+
+    def applies(self, mark: Mark) -> bool:
+        """Whether this hazard is the one meant by a mark of its kinds."""
+        ...
+
+    def describe(self, mark: Mark, statement: Statement) -> Finding:
+        """The finding for one mark of a statement."""
+        ...
+
+
+HAZARDS: Final[tuple[Hazard, ...]] = (
+    syntax_error,
+    not_understood,
+    unknown_function,
+    too_large,
+    encoding,
+    reading_setting,
+    update_without_where,
+    delete_without_where,
+    constant_where,
+    merge_unfiltered,
+    drop_table,
+    drop_column,
+    drop_index,
+    truncate,
+    drop_schema,
+    drop_other,
+    alter_table,
+    create_index,
+    maintenance,
+    privilege,
+    assume_role,
+    security_definer,
+    read_write,
+    search_path,
+    unsafe_setting,
+    program,
+    server_file,
+    extension,
+    language,
+    system_setting,
+    foreign,
+    backend,
+    large_object,
+    code,
+    two_phase,
+    sleep,
+    lock,
+    product,
+)
+"""Every hazard, by code."""
+
+SILENT: Final = frozenset((MarkKind.CREATE,))
+"""Kinds of marks that are no danger by themselves: they tell policy what is created."""
+
+_BY_KIND: Final[dict[MarkKind, tuple[Hazard, ...]]] = {
+    kind: tuple(hazard for hazard in HAZARDS if kind in hazard.MARKS) for kind in MarkKind
+}
+_NOT_PARSED: Final = Statement(tag="UNKNOWN", text="", effects=frozenset())
+
+
+def findings_of(reading: Reading) -> tuple[Finding, ...]:
+    """Every danger that the text shows, in the order of its statements, each once."""
+    if reading.problem is not None:
+        mark = Mark(MarkKind.UNREADABLE, "syntax", reading.problem.message)
+        return (syntax_error.describe(mark, _NOT_PARSED),)
+    found: dict[Finding, None] = {}
+    for statement in reading.statements:
+        for mark in statement.marks:
+            for hazard in _BY_KIND[mark.kind]:
+                if hazard.applies(mark):
+                    found[hazard.describe(mark, statement)] = None
+    return tuple(found)

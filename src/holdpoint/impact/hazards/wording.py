@@ -1,0 +1,11 @@
+"""How findings quote what users wrote."""
+
+from holdpoint.model.limits import FINDING_QUOTE_CHARS_MAX
+
+
+def clip(text: str) -> str:
+    """User text for a message: one line, no backticks of its own, not longer than it helps."""
+    line = " ".join(text.replace("`", "'").split())
+    if len(line) > FINDING_QUOTE_CHARS_MAX:
+        line = line[:FINDING_QUOTE_CHARS_MAX] + "..."
+    return line
