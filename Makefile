@@ -7,8 +7,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check --no-input
 
+CORE_TESTS := tests/wire tests/sql tests/policy tests/impact tests/audit
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench docs lock clean
+.PHONY: help demo test lint format compiled bench docs lock clean
 .DELETE_ON_ERROR:
 
 help: ## print this list
@@ -33,6 +35,11 @@ format: $(VENV)/.test-stamp ## put every file into the house's format
 
 bench: .venv-bench/.stamp ## compare direct, PgBouncer and the compiled gate; ARGS=--quick for a short look
 	@.venv-bench/bin/python benchmarks/run.py $(ARGS)
+
+compiled: .venv-bench/.stamp ## run the tests of the hot core against the compiled modules
+	@.venv-bench/bin/python -c 'import sys, holdpoint.gate as gate; sys.exit(0 if gate.__file__.endswith(".so") \
+		else "error: nothing is compiled here; is there a C compiler?")'
+	@.venv-bench/bin/python -m pytest -q $(CORE_TESTS)
 
 docs: .venv-docs/.stamp ## build the documentation into docs/_build
 	@.venv-docs/bin/sphinx-build --fail-on-warning --keep-going --quiet docs docs/_build
