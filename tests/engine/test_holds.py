@@ -231,7 +231,7 @@ async def test_one_answer_per_person_in_every_spelling(house: House) -> None:
     hold = await house.book.open(a_hold(house.clock, need))
     await house.book.answer(hold.id, "anna", Answer.APPROVE, "", approver_groups=NOBODY)
     for again in ("anna", "ANNA", "Anna"):
-        with pytest.raises(AnswerRefused, match="answered hold .* already"):
+        with pytest.raises(AnswerRefused, match=r"answered hold .* already"):
             await house.book.answer(hold.id, again, Answer.APPROVE, "", approver_groups=NOBODY)
     assert (await house.book.get(hold.id)).state is HoldState.OPEN
 
