@@ -179,9 +179,9 @@ def list_holds(
     for each in holds:
         line = f"{each['id']}  {each['standing']}  until {each['expires_at']}"
         click.echo(visible(line))
-        click.echo(visible(f"    {each['summary']}").replace("\n", " "))
-        place = f"    {each['agent']} on {each['target']}/{each['tier']}"
-        click.echo(visible(place).replace("\n", " "))
+        click.echo(visible(f"    {_line(each['summary'])}"))
+        place = f"{each['agent']} on {each['target']}/{each['tier']}"
+        click.echo(visible(f"    {_line(place)}"))
 
 
 @hold.command()
@@ -256,15 +256,16 @@ def describe(shown: dict[str, Any]) -> str:
     case = shown.get("case", {})
     lines = [
         f"{shown['id']}  {shown['standing']}: {shown['meaning']}",
-        f"{shown['summary']}",
+        _line(shown["summary"]),
         "",
         *_facts(shown, case),
         "",
         "why it is held:",
     ]
     for finding in shown["findings"]:
-        lines.append(f"  {finding['code']}  {finding['message']}")
-        lines += [f"          {finding[key]}" for key in ("detail", "hint") if finding.get(key)]
+        lines.append(f"  {finding['code']}  {_line(finding['message'])}")
+        said = (_line(finding.get(key, "")) for key in ("detail", "hint"))
+        lines += [f"          {words}" for words in said if words]
     lines += ["", "what would run:"]
     text = str(case.get("text", case.get("unreadable", "")))
     lines += [f"  | {line}" for line in visible(text).split("\n")]
@@ -276,8 +277,13 @@ def describe(shown: dict[str, Any]) -> str:
     return visible("\n".join(lines))
 
 
+def _line(text: object) -> str:
+    """Text on one line: a name with a line break in it must not begin a line of its own."""
+    return " ".join(str(text).split())
+
+
 def _facts(shown: dict[str, Any], case: dict[str, Any]) -> list[str]:
-    """The short facts, one per line; a line break in one of them cannot start another."""
+    """The short facts, one per line."""
     figures = case.get("impact", {})
     facts = {
         "agent": shown["agent"],
@@ -295,9 +301,7 @@ def _facts(shown: dict[str, Any], case: dict[str, Any]) -> list[str]:
             for given in shown["approvals"]
         ),
     }
-    return [
-        f"  {name:<10}  {' '.join(str(value).split())}" for name, value in facts.items() if value
-    ]
+    return [f"  {name:<10}  {_line(value)}" for name, value in facts.items() if value]
 
 
 def _figure(figure: dict[str, Any]) -> str:

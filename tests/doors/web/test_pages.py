@@ -108,13 +108,13 @@ async def test_a_name_in_the_sign_in_form_is_never_markup(door: Review):
     assert SCRIPT not in answer.text
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "a@127.0.0.1"])
-async def test_a_foreign_host_name_is_refused(door: Review, host: str):
+async def test_a_foreign_host_name_is_refused(door: Review):
     """A page whose name was pointed at this address (DNS rebinding) sends its own name."""
     async with door.signed_in("anna") as client:
-        answer = await client.get("/", headers={"host": host})
-    assert answer.status_code in (400, 421)
-    assert "statement" not in answer.text
+        for host in ("evil.example", "127.0.0.1.evil.example", "", "a@127.0.0.1"):
+            answer = await client.get("/", headers={"host": host})
+            assert answer.status_code in (400, 421), host
+            assert "Nothing waits" not in answer.text
 
 
 async def test_nobody_sees_anything_without_signing_in(door: Review):
