@@ -56,6 +56,7 @@ _SETTING: Final = re.compile(
     r"([^\s'\"\\&;$|]+)?(?=([\s&;]|$)?)",
     re.IGNORECASE,
 )
+_DONE: Final = re.compile(r"=\s*('{0,2})\[redacted\]\1(?=[\s&;']|$)")  # nothing left to redact
 _URI: Final = re.compile(r"(://[^\s'\"/?#:@]*:)([^\s'\"\\]*)(@)")
 _DOLLAR: Final = re.compile(r"\$(?:[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_\x80-\U0010ffff]*)?\$")
 _WORD: Final = re.compile(r"[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$\x80-\U0010ffff]*")
@@ -105,10 +106,8 @@ def _redact(text: str, depth: int) -> str:
     out: list[str] = []
     position = 0
     for (start, end), new in sorted(spans.items()):
-        if start < position:  # the two readings overlap: the wider loss stands
-            if end > position:
-                out.append(REPLACEMENT)
-                position = end
+        if start < position:  # the two readings overlap: both are lost
+            position = max(position, end)
             continue
         out += (text[position:start], new)
         position = end
@@ -224,6 +223,7 @@ def _cleaned_dollar(token: _Token, depth: int) -> str | None:
 
 
 def _holds_secret(content: str) -> bool:
+    content = _DONE.sub("", content)
     return _SETTING.search(content) is not None or _URI.search(content) is not None
 
 
