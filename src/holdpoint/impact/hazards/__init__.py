@@ -3,8 +3,8 @@
 A module here has ``CODE``, ``TITLE``, ``MARKS`` (the kinds of marks it speaks of), ``applies``
 (which of those it means), ``describe`` (mark to finding), and examples that hit and miss, which the
 tests run. The list below is written out, not discovered: what is installed is what was tested.
-Codes that need more than the text (``HP2204`` rows over the bound, ``HP3301`` business hours, ``HP3302``
-freeze, ``HP7xxx``) are made by policy; their pages stand beside these.
+Codes that need more than the text (``HP2204`` rows over the bound, ``HP3301`` business hours,
+``HP3302`` freeze, ``HP7xxx``) are made by policy; their pages stand beside these.
 """
 
 from __future__ import annotations

@@ -26,6 +26,6 @@ def describe(mark: Mark, statement: Statement) -> Finding:
     """The finding for one mark of a statement."""
     return Finding(
         code=CODE,
-        message=f"{clip(mark.detail)} `{clip(mark.subject)}` runs scripts and libraries in the server",
+        message=f"{clip(mark.detail)} `{clip(mark.subject)}` runs code in the server",
         hint="ask the database administrators to install it",
     )
