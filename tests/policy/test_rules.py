@@ -131,7 +131,7 @@ def test_a_denial_by_a_rule_gives_the_teams_reason() -> None:
         (UPDATE, NO_ANSWER, H, "HP7004"),
         (UPDATE, NOT_ASKED, A, None),
         (UPDATE_ALL, NOT_ASKED, H, "HP7001"),  # nothing bounds it
-        (UPDATE_ALL, exact(3), H, "HP7005"),  # careful holds it; the rule does not match
+        (UPDATE_ALL, exact(3), H, "HP2204"),  # careful holds it; the rule does not match
         (SELECT, NOT_ASKED, A, None),
         (SELECT, NO_ANSWER, A, None),  # reading changes no rows
     ],

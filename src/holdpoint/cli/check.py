@@ -96,7 +96,7 @@ def _check_file(judge: Judge, tier: str, file: IO[bytes], as_json: bool) -> bool
     try:
         text = file.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        fail(EXIT_USAGE, f"`{visible(file.name)}` is not UTF-8: {error.reason}")
+        fail(EXIT_USAGE, f"`{visible(_name_of(file))}` is not UTF-8: {error.reason}")
     counts = dict.fromkeys(Verdict, 0)
     documents: list[dict[str, Any]] = []
     view = SessionView()
@@ -107,7 +107,7 @@ def _check_file(judge: Judge, tier: str, file: IO[bytes], as_json: bool) -> bool
         if as_json:
             documents.append({"id": nth, "line": piece.line, **judgement.document()})
         elif judgement.decision.verdict is not Verdict.ALLOW:
-            click.echo(_words(f"{file.name}:{piece.line}", judgement))
+            click.echo(_words(f"{_name_of(file)}:{piece.line}", judgement))
     if as_json:
         import orjson
 
@@ -119,6 +119,11 @@ def _check_file(judge: Judge, tier: str, file: IO[bytes], as_json: bool) -> bool
             f"{counts[Verdict.HOLD]:,} held, {counts[Verdict.DENY]:,} denied"
         )
     return counts[Verdict.ALLOW] < sum(counts.values())
+
+
+def _name_of(file: IO[bytes]) -> str:
+    """What to call a file; standard input may have no name."""
+    return str(getattr(file, "name", "<stdin>"))
 
 
 def _words(place: str, judgement: Judgement) -> str:
@@ -170,8 +175,12 @@ def answer_line(judge: Judge, tier: str, line: bytes) -> dict[str, Any]:
         return bad_line(None, "the line is not a JSON object")
     given_id = request.get("id")
     sql = request.get("sql")
-    dialect = request.get("dialect") or "postgres"
-    named = request.get("tier") or tier
+    dialect = request.get("dialect")
+    if dialect is None:
+        dialect = "postgres"
+    named = request.get("tier")
+    if named is None or named == "":
+        named = tier
     for key, value in (("sql", sql), ("dialect", dialect), ("tier", named)):
         if not isinstance(value, str):
             words = f"`{key}` is missing" if value is None else f"`{key}` is not text"

@@ -81,19 +81,9 @@ def _read_zone(name: str, path: Path, notes: Notes) -> ZoneInfo | None:
     try:
         return ZoneInfo(name)
     except (OSError, ValueError, LookupError):  # not found, or not even the name of a file
-        words = f"unknown time zone `{name}`"
-        zones = available_timezones()
-        notes.problem(path, words, nearest_zone(name, zones))
+        hint = nearest(name, available_timezones()) or "use a name such as `Europe/Berlin`"
+        notes.problem(path, f"unknown time zone `{name}`", hint)
         return None
-
-
-def nearest_zone(name: str, zones: set[str]) -> str:
-    """A hint with the nearest zone, whatever the case."""
-    by_lower = {zone.lower(): zone for zone in zones}
-    hint = nearest(name, by_lower)
-    for lower in re.findall(r"`([^`]+)`", hint):
-        hint = hint.replace(lower, by_lower[lower])
-    return hint or "use a name such as `Europe/Berlin`"
 
 
 def _read_hours(text: str, path: Path, notes: Notes) -> BusinessHours | None:

@@ -204,9 +204,10 @@ def _check_names(when: Condition, targets: tuple[Target, ...]) -> list[_Trouble]
 def nearest(name: str, names: Iterable[str]) -> str:
     """A hint with the nearest valid name, or with all of them if they are few."""
     known = sorted(set(names))
-    close = get_close_matches(name.lower(), known, n=1, cutoff=0.6)
+    by_lower = {each.lower(): each for each in known}
+    close = get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
     if close:
-        return f"did you mean `{close[0]}`?"
+        return f"did you mean `{by_lower[close[0]]}`?"
     if 0 < len(known) <= 12:
         return "valid here: " + ", ".join(f"`{each}`" for each in known)
     return ""

@@ -199,7 +199,7 @@ def _weigh_rows(
             finding = reasons.many_rows(statement, rows, policy.thresholds.write_rows_max)
             scale.add(Verdict.HOLD, _RANK_CAREFUL, rule_id, finding)
     elif rows.basis is not Basis.NOT_ASKED:
-        finding = reasons.no_figure(statement, "how many rows change", rows, rule_id)
+        finding = reasons.no_figure(statement, "the number of rows it changes", rows, rule_id)
         scale.add(Verdict.HOLD, _RANK_MISSING, rule_id, finding)
 
 
@@ -224,7 +224,7 @@ def _weigh_schedule(
         return
     size = case.impact.table_rows
     if not figure_known(size):
-        finding = reasons.no_figure(statement, "how large the table is", size, rule_id)
+        finding = reasons.no_figure(statement, "the size of the table", size, rule_id)
         scale.add(Verdict.HOLD, _RANK_MISSING, rule_id, finding)
         return
     assert size.value is not None, "a known figure has a value"
@@ -256,15 +256,15 @@ def _weigh_rule(scale: _Scale, case: Case, rule: Rule) -> None:
         scale.add(Verdict.HOLD, _RANK_MISSING, rule.id, finding, rule.need)
         return
     if undecided is not None:
-        asked, figure = "how many rows change", case.impact.rows
+        asked, figure = "the number of rows it changes", case.impact.rows
         if not rule.when.about_rows or figure_known(figure):
-            asked, figure = "how large the table is", case.impact.table_rows
+            asked, figure = "the size of the table", case.impact.table_rows
         finding = reasons.no_figure(undecided, asked, figure, rule.id)
         scale.add(Verdict.HOLD, _RANK_MISSING, rule.id, finding, rule.need)
 
 
 def _read_off(scale: _Scale, case: Case) -> Decision:
-    """The strictest verdict, its reasons first, then the rest and the hazards of the case."""
+    """The strictest verdict, its reasons in order, then the hazards of the case."""
     rules = tuple(sorted(scale.rules))
     if not scale.weights:
         return Decision(
@@ -275,9 +275,11 @@ def _read_off(scale: _Scale, case: Case) -> Decision:
         )
     weights = sorted(scale.weights, key=_by_weight)
     verdict = Verdict(-weights[0][0])
+    # What would only have held is left out of a denial: its hints would mislead.
+    weights = [weight for weight in weights if weight[0] == weights[0][0]]
     findings = [weight[4] for weight in weights]
     findings += [finding for finding in case.findings if not _is_said(finding, findings)]
-    needs = [weight[5] for weight in weights if weight[0] == weights[0][0]]
+    needs = [weight[5] for weight in weights]
     return Decision(
         verdict=verdict,
         findings=tuple(dict.fromkeys(findings)),

@@ -1,4 +1,4 @@
-"""The findings of policy, HP1001 and HP7001 to HP7008: what they say and what to do next."""
+"""The findings of policy: what they say and what to do next. Their pages are in docs/hazards."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from holdpoint.model.finding import Finding
 from holdpoint.model.target import Freeze, Target, Tier
 from holdpoint.policy.careful import LEVELS, TABLE, Answer
 from holdpoint.policy.rules import Rule
-from holdpoint.policy.words import EFFECT_WORDS, counted, described, listed, quoted
+from holdpoint.policy.words import EFFECT_WORDS, counted, described, listed, plain, quoted
 
 UNREADABLE: Final = "HP1001"  # the server's grammar refuses the text
 BY_RULE: Final = "HP7001"  # a rule of the team matched
 NOT_GIVEN: Final = "HP7002"  # the tier does not give the effect
 RAISED: Final = "HP7003"  # a rule could not be worked out
 NO_FIGURE: Final = "HP7004"  # a figure was needed and none came
-MANY_ROWS: Final = "HP7005"  # more rows than may change unseen
-SCHEDULE: Final = "HP7006"  # a schema change at this time or on a table of this size
-HELD_EFFECT: Final = "HP7007"  # an effect that always waits for a person
-UNKNOWN: Final = "HP7008"  # something was not understood
+MANY_ROWS: Final = "HP2204"  # more rows than may change unseen
+HOURS: Final = "HP3301"  # a schema change in business hours
+FREEZE: Final = "HP3302"  # a schema change in a freeze
+BIG_TABLE: Final = "HP3303"  # a schema change on a big table
+HELD_EFFECT: Final = "HP7005"  # an effect that always waits for a person
+UNKNOWN: Final = "HP7006"  # something was not understood
 
 _WAIT: Final = "wait for the approval and send the same statement again"
 
@@ -31,7 +33,7 @@ def unreadable(problem: SyntaxProblem) -> Finding:
     where = f" at character {problem.position:,}" if problem.position > 0 else ""
     return Finding(
         code=UNREADABLE,
-        message=f"the statement cannot be read{where}: {problem.message}",
+        message=f"the statement cannot be read{where}: {plain(problem.message)}",
         hint="mend the statement; nothing of it was run",
     )
 
@@ -97,7 +99,7 @@ def giving_tier(target: Target, effects: frozenset[Effect], agent: str) -> Tier 
 
 def raised(rule_id: str, error: BaseException) -> Finding:
     """HP7003: fail closed on a rule that cannot be worked out."""
-    words = str(error) or "no reason given"
+    words = plain(str(error)) or "no reason given"
     return Finding(
         code=RAISED,
         message=f"rule `{rule_id}` could not be worked out, so the statement waits for a person",
@@ -117,7 +119,7 @@ def no_figure(statement: Statement, asked: str, figure: Figure, rule_id: str) ->
 
 
 def many_rows(statement: Statement, rows: Figure, bound: int) -> Finding:
-    """HP7005 for a filtered write over the threshold."""
+    """HP2204 for a filtered write over the threshold."""
     return Finding(
         code=MANY_ROWS,
         message=f"{described(statement)} changes {_rows(rows)}",
@@ -133,7 +135,7 @@ def _rows(rows: Figure) -> str:
 
 
 def held_effect(case: Case, statement: Statement, effect: Effect) -> Finding:
-    """HP7005 for writes without a filter, HP7007 for every other effect that always waits."""
+    """HP2204 for writes without a filter, HP7005 for every other effect that always waits."""
     detail = f"rule `careful:{effect.value}`"
     if effect is Effect.BULK_WRITE:
         return Finding(
@@ -151,10 +153,10 @@ def held_effect(case: Case, statement: Statement, effect: Effect) -> Finding:
 
 
 def in_freeze(statement: Statement, target: Target, freeze: Freeze) -> Finding:
-    """HP7006 in a freeze."""
+    """HP3302."""
     end = freeze.end.strftime("%Y-%m-%d %H:%M UTC")
     return Finding(
-        code=SCHEDULE,
+        code=FREEZE,
         message=f"{described(statement)}: {quoted(target.name)} is frozen until {end}",
         detail=f"rule `careful:ddl`; freeze {quoted(freeze.name)}",
         hint=f"send it after {end}, or {_WAIT}",
@@ -162,7 +164,7 @@ def in_freeze(statement: Statement, target: Target, freeze: Freeze) -> Finding:
 
 
 def in_hours(statement: Statement, target: Target) -> Finding:
-    """HP7006 in business hours."""
+    """HP3301."""
     hours = target.business_hours
     if hours is None:
         detail = "rule `careful:ddl`; no `business_hours` are set, so every hour counts"
@@ -172,7 +174,7 @@ def in_hours(statement: Statement, target: Target) -> Finding:
         detail = f"rule `careful:ddl`; business hours {span}"
         hint = f"send it outside business hours, or {_WAIT}"
     return Finding(
-        code=SCHEDULE,
+        code=HOURS,
         message=(
             f"{described(statement)}: the schema of {quoted(target.name)} "
             f"({quoted(target.environment)}) changes in business hours only with approval"
@@ -183,9 +185,9 @@ def in_hours(statement: Statement, target: Target) -> Finding:
 
 
 def big_table(statement: Statement, size: Figure, bound: int) -> Finding:
-    """HP7006 on a big table."""
+    """HP3303."""
     return Finding(
-        code=SCHEDULE,
+        code=BIG_TABLE,
         message=f"{described(statement)}: the table has {_rows(size)}",
         detail=f"rule `careful:ddl`; schema changes on tables over {bound:,} rows wait",
         hint=_WAIT,
@@ -193,10 +195,10 @@ def big_table(statement: Statement, size: Figure, bound: int) -> Finding:
 
 
 def unknown(unknowns: Sequence[str]) -> Finding:
-    """HP7008: what is not understood is held everywhere, and no rule can loosen that."""
+    """HP7006: what is not understood is held everywhere, and no rule can loosen that."""
     return Finding(
         code=UNKNOWN,
-        message=f"not understood: {unknowns[0]}",
-        detail="; ".join(unknowns[1:]),
+        message=f"not understood: {plain(unknowns[0])}",
+        detail="; ".join(plain(words) for words in unknowns[1:]),
         hint="write it in a way that shows what it does, or " + _WAIT,
     )

@@ -31,6 +31,11 @@ def quoted(text: str) -> str:
     return f"`{flat}`"
 
 
+def plain(text: str) -> str:
+    """Text that quotes a user, on one line and without characters that would not print."""
+    return "".join(ch if ch.isprintable() else "?" for ch in " ".join(text.split()))
+
+
 def described(statement: Statement) -> str:
     """The statement in a few words: ``DELETE on `orders` ``."""
     uses = [use for use in statement.objects if use.access is not Access.READ]
