@@ -17,3 +17,5 @@ exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "Holdpoint"
 html_show_sourcelink = False
+# Examples of hazards are cut from sessions; the lexer need not like them.
+suppress_warnings = ["misc.highlighting_failure"]
