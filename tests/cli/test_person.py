@@ -115,3 +115,20 @@ def test_a_store_that_is_none_is_told_in_words(tmp_path: Path):
     assert done.exit_code == 3
     assert "error:" in done.output
     assert "Traceback" not in done.output
+
+
+def test_the_store_is_the_one_of_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A person added to another store than the server's could never sign in."""
+    monkeypatch.chdir(tmp_path)
+    lost = CliRunner().invoke(person, ["list"])
+    assert (lost.exit_code, "no store is named" in lost.output) == (2, True)
+    config = '[server]\nstore = "my.db"\nweb = "127.0.0.1:9999"\n[[rules]]\nnonsense = true\n'
+    (tmp_path / "holdpoint.toml").write_text(config)
+    assert CliRunner().invoke(person, ["add", "anna"]).exit_code == 0
+    made = CliRunner().invoke(person, ["link", "anna"])
+    assert made.output.startswith("http://127.0.0.1:9999/sign-in/hpl_")
+    with Store.open(tmp_path / "my.db", read_only=True) as store:
+        assert store.people.find("anna") is not None
+    (tmp_path / "holdpoint.toml").write_text("[server]\nstore = ")
+    broken = CliRunner().invoke(person, ["list"])
+    assert (broken.exit_code, "cannot be read" in broken.output) == (3, True)

@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,7 @@ from holdpoint.cli.hold import DEFAULT_URL, EXIT_REFUSED, EXIT_USAGE, fail, visi
 from holdpoint.model.limits import PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN, SIGN_IN_LINK_S
 
 if TYPE_CHECKING:
+    from holdpoint.config.values import ServerConfig
     from holdpoint.store.store import Store
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -29,10 +31,39 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 EXIT_CONFIGURATION: Final = 3
 
 
+def server_config() -> ServerConfig | None:
+    """``[server]`` of HOLDPOINT_CONFIG, else of ``holdpoint.toml`` here; None without a file.
+
+    Only that part is read: a wrong rule elsewhere must not keep a person from being added.
+    """
+    from holdpoint.config.locate import Lines
+    from holdpoint.config.problems import ConfigError, Notes
+    from holdpoint.config.server import read_server
+
+    path = Path(os.environ.get("HOLDPOINT_CONFIG") or "holdpoint.toml")
+    try:
+        text = path.read_text(encoding="utf-8")
+        notes = Notes(str(path), Lines(text))
+        config = read_server(tomllib.loads(text).get("server", {}), path.absolute().parent, notes)
+        notes.raise_any()
+    except FileNotFoundError:
+        return None
+    except ConfigError as error:
+        fail(EXIT_CONFIGURATION, str(error))
+    except (OSError, ValueError) as error:
+        fail(EXIT_CONFIGURATION, f"`{path}` cannot be read: {error}")
+    return config
+
+
 def default_store() -> Path:
-    """Where the store is when nothing names it."""
-    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(base) / "holdpoint" / "holdpoint.db"
+    """The store that the configuration names; nothing is guessed without one."""
+    config = server_config()
+    if config is None:
+        raise click.UsageError(
+            "no store is named: run this where `holdpoint.toml` is, or give --store, "
+            "HOLDPOINT_STORE or HOLDPOINT_CONFIG"
+        )
+    return Path(config.store)
 
 
 def on_store(command: Command) -> Command:
@@ -45,7 +76,7 @@ def on_store(command: Command) -> Command:
             envvar="HOLDPOINT_STORE",
             type=click.Path(path_type=Path, dir_okay=False),
             default=default_store,
-            help="The store's file [HOLDPOINT_STORE].",
+            help="The store's file [HOLDPOINT_STORE]; else the configuration's.",
         ),
     ):
         command = option(command)
@@ -141,9 +172,9 @@ def add(name: str, password_stdin: bool, with_token: bool, store_path: Path, as_
 
 @person.command()
 @click.argument("name")
-@click.option("--url", envvar="HOLDPOINT_URL", default=DEFAULT_URL, help="The review page.")
+@click.option("--url", envvar="HOLDPOINT_URL", help="The review page [HOLDPOINT_URL].")
 @on_store
-def link(name: str, url: str, store_path: Path, as_json: bool) -> None:
+def link(name: str, url: str | None, store_path: Path, as_json: bool) -> None:
     """Make a link that signs a person in, once."""
     from holdpoint.doors.web.credentials import CredentialClass, fingerprint, new_secret
 
@@ -151,7 +182,9 @@ def link(name: str, url: str, store_path: Path, as_json: bool) -> None:
     until = datetime.now(UTC) + timedelta(seconds=SIGN_IN_LINK_S)
     with opened(store_path) as store:
         store.people.add_link(fingerprint(token), name, until)
-    address = f"{url.rstrip('/')}/sign-in/{token}"
+    config = None if url else server_config()
+    page = url or (config.web_url if config else DEFAULT_URL)
+    address = f"{page.rstrip('/')}/sign-in/{token}"
     minutes = f"{SIGN_IN_LINK_S / 60:.0f}"
     said(
         as_json,

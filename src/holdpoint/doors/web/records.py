@@ -32,6 +32,8 @@ def _said(body: dict[str, Any]) -> str:
     if body.get("answer"):
         note = f": {body['note']}" if body.get("note") else ""
         return f"{body['answer']}{note}"
+    if body.get("summary"):
+        return str(body["summary"])
     if "started" in body:
         rows = body.get("rows", -1)
         counted = f", {rows:,} rows" if isinstance(rows, int) and rows >= 0 else ""

@@ -77,5 +77,6 @@
   });
   refresh();
   setInterval(countDown, 1000);
-  if (document.body.dataset.live) listen(document.body.dataset.live);
+  const live = document.querySelector("[hx-trigger]");
+  if (live && document.body.dataset.live) listen(document.body.dataset.live);
 })();
