@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import ssl
@@ -35,6 +36,7 @@ from holdpoint.wire.postgres.scram import server_end_point
 log = structlog.get_logger(__name__)
 
 MOCK_SECRET_BYTES: Final = 32
+GC_ALLOCATIONS: Final = 50_000  # measured: collections then cost less than 1 % of a statement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +105,20 @@ async def serve(
         with suppress(NotImplementedError, ValueError):  # not on the main thread: the caller stops
             loop.add_signal_handler(number, stop.set)
     async with running(config, store_path) as gate:
+        _settle_memory()
         ready(gate)
         await stop.wait()
+
+
+def _settle_memory() -> None:
+    """Keep the garbage collector from looking at what never goes away.
+
+    Syntax trees are many small dictionaries without cycles: with the usual threshold of 700 a
+    collection runs every few statements, and every tenth one visits whatever has survived.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_ALLOCATIONS, 20, 50)
 
 
 @asynccontextmanager

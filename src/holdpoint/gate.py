@@ -14,7 +14,7 @@ is the promise of the product:
 from __future__ import annotations
 
 from collections.abc import Generator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -25,7 +25,7 @@ from holdpoint.impact import hazards
 from holdpoint.impact.assess import assess
 from holdpoint.model.case import Basis, Case, Figure, Impact
 from holdpoint.model.decision import Decision
-from holdpoint.model.effects import Effect, Reading
+from holdpoint.model.effects import Dialect, Effect, Reading, SessionView
 from holdpoint.model.finding import Finding
 from holdpoint.model.hold import Hold, HoldState
 from holdpoint.model.record import RecordKind
@@ -44,28 +44,27 @@ from holdpoint.model.steps import (
     Submission,
     WriteRecord,
 )
+from holdpoint.model.target import Target, Tier
 from holdpoint.model.verdict import Verdict
 from holdpoint.policy import refusals
-from holdpoint.policy.decide import decide, facts_needed
+from holdpoint.policy.decide import decide, facts_needed, passes_on_text
 from holdpoint.policy.rules import Policy
 
 PLAIN_READ = frozenset({Effect.READ})
 
-# A decision that may be remembered does not look at the clock: a fixed moment proves it.
-_NO_TIME = datetime.min.replace(tzinfo=UTC)
 
-
-def pass_at_once(policy: Policy, submission: Submission) -> Reading | None:
+def pass_at_once(
+    policy: Policy, target: Target, tier: Tier, text: str, dialect: Dialect, view: SessionView
+) -> Reading | None:
     """Return the reading of a plain read that passes on its text alone, else None.
 
-    None decides nothing: the submission then goes through ``admit``.
+    None decides nothing: the submission then goes through ``admit``. Nobody's name, no parameter
+    and no clock comes in here, so what passes may be remembered for everybody in the tier.
     """
-    reading = sql.read(submission.text, submission.dialect, submission.view)
-    if not reading.text_only or reading.effects != PLAIN_READ or reading.problem is not None:
+    reading = sql.read(text, dialect, view)
+    if reading.effects != PLAIN_READ or not passes_on_text(policy, target, tier, reading):
         return None
-    case = _case(policy, submission, reading, Impact(), (), _NO_TIME)
-    decision = decide(policy, case)
-    return reading if decision.memoisable else None
+    return reading
 
 
 def admit(

@@ -183,7 +183,10 @@ async def _proof(name: str, connection: psycopg.AsyncConnection[Any]) -> Hop:
             composed.SQL("DELETE FROM {} WHERE false").format(composed.Identifier(schema, table)),
         )
     ]
-    if not await _refused(connection, composed.SQL("CREATE TABLE holdpoint_doctor_probe ()")):
+    if not await _refused(
+        connection,
+        composed.SQL("CREATE TABLE {} ()").format(composed.Identifier("holdpoint_doctor_probe")),
+    ):
         accepted.append("CREATE TABLE")
     if accepted:
         return Hop(
@@ -203,9 +206,7 @@ async def _proof(name: str, connection: psycopg.AsyncConnection[Any]) -> Hop:
     )
 
 
-async def _refused(
-    connection: psycopg.AsyncConnection[Any], statement: composed.Composable
-) -> bool:
+async def _refused(connection: psycopg.AsyncConnection[Any], statement: composed.Composed) -> bool:
     """Tell whether the database refuses a statement in a READ WRITE transaction; never commits."""
     try:
         await connection.execute("BEGIN READ WRITE")

@@ -15,7 +15,7 @@ import structlog
 
 from holdpoint import gate
 from holdpoint.audit.bodies import case_document
-from holdpoint.audit.record import canonical_text
+from holdpoint.audit.record import canonical_bytes
 from holdpoint.engine.holds import HoldBook, HoldRefused
 from holdpoint.engine.recorder import Recorder, TrailUnavailable
 from holdpoint.model import limits
@@ -90,10 +90,6 @@ class Engine:
         self.page = page
         self.wait_s = wait_s
 
-    def pass_at_once(self, submission: Submission) -> Reading | None:
-        """Return the reading of a text that passes on its own: see ``gate.pass_at_once``."""
-        return gate.pass_at_once(self.policy, submission)
-
     async def run(self, submission: Submission, passage: Passage, prober: Prober) -> Outcome:
         """Carry one submission to its outcome; never raises but for cancellation."""
         steps = gate.admit(self.policy, submission, self.page)
@@ -151,7 +147,7 @@ class Engine:
             target=case.target.name,
             tier=case.tier.name,
             summary=refusals.summary_of(case, decision),
-            case_json=canonical_text(case_document(case, decision)),
+            case_json=canonical_bytes(case_document(case, decision)).decode(),
             findings=decision.findings,
             need=decision.need,
             state=HoldState.OPEN,

@@ -15,6 +15,7 @@ from holdpoint.model.case import Basis, Case
 from holdpoint.model.decision import ApprovalNeed, Decision
 from holdpoint.model.effects import Effect, Reading, Statement
 from holdpoint.model.finding import Finding
+from holdpoint.model.target import Target, Tier
 from holdpoint.model.verdict import Verdict
 from holdpoint.policy import reasons
 from holdpoint.policy.approval import combined
@@ -32,7 +33,7 @@ from holdpoint.policy.match import Match, circumstances_met, figure_known, figur
 from holdpoint.policy.rules import Policy, Rule, TierTable
 from holdpoint.policy.table import table_of
 
-__all__ = ["decide", "facts_needed"]
+__all__ = ["decide", "facts_needed", "passes_on_text"]
 
 # Among reasons of one verdict the most telling stands first: what cannot be read, what the tier or
 # the team says, what is missing.
@@ -53,6 +54,18 @@ def decide(policy: Policy, case: Case) -> Decision:
         if settled is not None and _is_coherent(reading):
             return settled.remembered if reading.text_only else settled.once
     return _weigh(policy, table, case)
+
+
+def passes_on_text(policy: Policy, target: Target, tier: Tier, reading: Reading) -> bool:
+    """Whether ``decide`` allows the reading for whoever sends it, whatever the rest of the case.
+
+    The same shortcut as in ``decide``, without a case: for texts that are to be remembered. A
+    reading that carries hazards is for ``decide`` to weigh.
+    """
+    if reading.problem is not None or not reading.text_only:
+        return False
+    settled = table_of(policy, target, tier).settled.get(reading.effects)
+    return settled is not None and settled.remembered.memoisable and _is_coherent(reading)
 
 
 def _is_coherent(reading: Reading) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import structlog
 
-from holdpoint import sql
+from holdpoint import gate, sql
 from holdpoint.doors.postgres.handshake import Arrival
 from holdpoint.doors.postgres.memo import Memo
 from holdpoint.doors.postgres.pending import QUERY, REFUSED, SYNC, Known, Operation, Prepared
@@ -104,7 +104,14 @@ class Session:
             text = query.decode()
         except UnicodeDecodeError:
             return None
-        reading = self.engine.pass_at_once(self._submission(text, None))
+        reading = gate.pass_at_once(
+            self.engine.policy,
+            self.arrival.target,
+            self.arrival.tier,
+            text,
+            Dialect.POSTGRES,
+            self._view,
+        )
         if reading is None:
             return None
         known = Known(
