@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner, Result
 
 from holdpoint.cli.policy import policy
@@ -40,12 +41,13 @@ def test_init_does_not_follow_a_link_to_nowhere(tmp_path: Path) -> None:
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_the_file_of_the_current_folder_is_the_usual_one() -> None:
-    runner = CliRunner()
-    with runner.isolated_filesystem():
-        assert runner.invoke(policy, ["check"]).exit_code == 3
-        assert runner.invoke(policy, ["init"]).exit_code == 0
-        assert runner.invoke(policy, ["check"]).exit_code == 0
+def test_the_file_of_the_current_folder_is_the_usual_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("check").exit_code == 3
+    assert run("init").exit_code == 0
+    assert run("check").exit_code == 0
 
 
 def test_all_problems_at_once(tmp_path: Path) -> None:
