@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from holdpoint.cli.hold import EXIT_USAGE, fail, visible
-from holdpoint.cli.person import EXIT_CONFIGURATION, on_store
+from holdpoint.cli.person import EXIT_CONFIGURATION, default_store, on_store
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -108,13 +108,20 @@ def export(file: Path, store_path: Path, as_json: bool) -> None:
 @click.option("--heads-file", type=click.Path(path_type=Path, dir_okay=False, exists=True),
               help="A copy of the file `<store>.heads`.")  # fmt: skip
 @click.option("--public-key", "keys", multiple=True, help="The key you trust, or a file with it.")
-@on_store
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--store",
+    "store_path",
+    envvar="HOLDPOINT_STORE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The store's file, if no FILE is given [HOLDPOINT_STORE].",
+)
 def verify(
     file: Path | None,
     heads: tuple[str, ...],
     heads_file: Path | None,
     keys: tuple[str, ...],
-    store_path: Path,
+    store_path: Path | None,
     as_json: bool,
 ) -> None:
     """Verify an exported FILE offline, or without FILE the store.
@@ -126,7 +133,7 @@ def verify(
     if file is not None:
         report = _verify_file(file, trusted, heads_file, witnesses)
     else:
-        with _reading(store_path) as store:
+        with _reading(store_path or default_store()) as store:
             report = verify_store(store, trusted, heads_file, witnesses)
     if as_json:
         click.echo(json.dumps(_report_document(report), indent=2))

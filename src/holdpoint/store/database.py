@@ -6,7 +6,7 @@ import os
 import sqlite3
 import stat
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -24,9 +24,10 @@ _READING: Final = "holdpoint_reading"
 class Database:
     """One open store file. Safe to use from several threads; other processes may have it open."""
 
-    def __init__(self, path: Path, engine: Engine) -> None:
+    def __init__(self, path: Path, read_only: bool) -> None:
         self.path: Final = path
-        self._engine = engine
+        self._connect = _connector(path, "ro" if read_only else "rw")
+        self._engine = _engine(self._connect)
 
     @classmethod
     def open(cls, path: Path, *, read_only: bool = False) -> Database:
@@ -41,7 +42,7 @@ class Database:
                 raise StoreError(f"there is no store at `{path}`: name another with `--store`")
         else:
             _create_private(path)
-        database = cls(path, _engine(path, read_only))
+        database = cls(path, read_only)
         try:
             database._bring_up_to_date(read_only)
         except BaseException:
@@ -80,7 +81,7 @@ class Database:
     def _bring_up_to_date(self, read_only: bool) -> None:
         with self.reading() as connection:
             revision = _revision(connection)
-        if revision == HEAD_REVISION:
+        if revision == HEAD_REVISION and read_only:
             return
         if revision is not None and revision not in _known_revisions():
             raise StoreError(
@@ -92,9 +93,22 @@ class Database:
                 f"the store `{self.path}` is of an older version (schema `{revision}`): "
                 "start the server once, which brings it up to date"
             )
-        with self.writing() as connection:
-            if _revision(connection) != HEAD_REVISION:  # another process may have been faster
-                _migrate(connection)
+        self._keep_a_log()
+        if revision != HEAD_REVISION:
+            with self.writing() as connection:
+                if _revision(connection) != HEAD_REVISION:  # another process may be faster
+                    _migrate(connection)
+
+    def _keep_a_log(self) -> None:
+        """Let readers and the writer work at once (WAL). Only now: the file is known to be ours."""
+        try:
+            connection = self._connect()
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+            finally:
+                connection.close()
+        except sqlite3.Error as error:
+            raise StoreError(describe(error, self.path)) from error
 
 
 def describe(error: BaseException, path: Path) -> str:
@@ -142,8 +156,7 @@ def _create_private(path: Path) -> None:
         ) from error
 
 
-def _engine(path: Path, read_only: bool) -> Engine:
-    mode = "ro" if read_only else "rw"
+def _connector(path: Path, mode: str) -> Callable[[], sqlite3.Connection]:
     uri = f"file:{urllib.parse.quote(str(path))}?mode={mode}"
 
     def connect() -> sqlite3.Connection:
@@ -151,20 +164,22 @@ def _engine(path: Path, read_only: bool) -> Engine:
             uri,
             uri=True,
             timeout=limits.STORE_BUSY_TIMEOUT_S,
-            isolation_level=None,  # transactions begin where SQLAlchemy says, see `begin`
+            isolation_level=None,  # transactions begin where SQLAlchemy says, see `_engine`
             check_same_thread=False,  # the pool hands a connection to one thread at a time
         )
         try:
             connection.execute("PRAGMA foreign_keys = ON")
-            if not read_only:
-                connection.execute("PRAGMA journal_mode = WAL")
-                # FULL: a commit is on the disk when it returns, also after a power failure.
-                connection.execute("PRAGMA synchronous = FULL")
+            # FULL: a commit is on the disk when it returns, also after a power failure.
+            connection.execute("PRAGMA synchronous = FULL")
         except BaseException:
             connection.close()
             raise
         return connection
 
+    return connect
+
+
+def _engine(connect: Callable[[], sqlite3.Connection]) -> Engine:
     engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool)
 
     @event.listens_for(engine, "begin")
