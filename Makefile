@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check --no-input
 
-CORE_TESTS := tests/wire tests/sql tests/policy tests/impact tests/audit
+CORE_TESTS := $(wildcard tests/wire tests/sql tests/policy tests/impact tests/audit tests/test_gate.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format compiled bench docs lock clean
