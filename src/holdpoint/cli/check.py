@@ -28,7 +28,13 @@ _ID: Final = re.compile(rb'"id"\s*:\s*("(?:[^"\\]|\\.)*"|-?\d{1,18})')
 @click.argument("file", required=False, type=click.File("rb"))
 @click.option("--jsonl", is_flag=True, help="Read lines of JSON from standard input.")
 @click.option("--tier", default="", metavar="TIER", help="An access level, tier or target/tier.")
-@click.option("--config", "config_path", envvar="HOLDPOINT_CONFIG", metavar="FILE")
+@click.option(
+    "--config",
+    "config_path",
+    envvar="HOLDPOINT_CONFIG",
+    metavar="FILE",
+    help="Judge by this configuration; also from HOLDPOINT_CONFIG.",
+)
 @click.option("--url", default="", metavar="URL", help="A database to ask; also env:NAME.")
 @click.option("--agent", default="", metavar="NAME", help="Judge as this agent.")
 @click.option("--task", default="", metavar="NAME", help="Judge as part of this task.")

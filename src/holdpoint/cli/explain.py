@@ -22,7 +22,13 @@ _COLOURS: Final = {"ALLOW": "green", "HOLD": "yellow", "DENY": "red"}
 @click.command(epilog="Exit codes: 0 allowed, 1 held or denied, 2 usage, 3 configuration.")
 @click.argument("statement", metavar="SQL|CODE")
 @click.option("--tier", default="", metavar="TIER", help="An access level, tier or target/tier.")
-@click.option("--config", "config_path", envvar="HOLDPOINT_CONFIG", metavar="FILE")
+@click.option(
+    "--config",
+    "config_path",
+    envvar="HOLDPOINT_CONFIG",
+    metavar="FILE",
+    help="Judge by this configuration; also from HOLDPOINT_CONFIG.",
+)
 @click.option("--agent", default="", metavar="NAME", help="Judge as this agent.")
 @click.option("--task", default="", metavar="NAME", help="Judge as part of this task.")
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of words.")
