@@ -54,13 +54,19 @@ def as_person(door: Review, name: str = "anna") -> dict[str, str]:
 
 
 async def test_a_hold_is_listed_shown_and_approved(door: Review, tmp_path: Path):
-    hold = await door.hold("DELETE FROM orders\nWHERE x = $1", parameters=[{"text": "1"}])
+    use = {"name": "public.orders", "kind": "relation", "access": "write"}
+    statement = {"tag": "DELETE", "objects": [use], "unknowns": ["function `f` is not known"]}
+    hold = await door.hold(
+        "DELETE FROM orders\nWHERE x = $1", parameters=[{"text": "1"}], statements=[statement]
+    )
     listed = await run("list", home=tmp_path, **as_person(door))
     assert (listed.code, hold.id in listed.out) == (0, True)
     shown = await run("show", hold.id, home=tmp_path, **as_person(door))
     for words in ("  | DELETE FROM orders", "  | WHERE x = $1", '$1 = "1"', "HP2204", hold.digest):
         assert words in shown.out
     assert "48,211 (estimate)" in shown.out
+    assert "  DELETE: write public.orders" in shown.out
+    assert "  not understood: function `f` is not known" in shown.out
     done = await run("approve", hold.id, "--note", "fine", home=tmp_path, **as_person(door))
     assert done.code == 0
     assert "  | DELETE FROM orders" in done.out, "what is approved is shown"

@@ -202,6 +202,8 @@ def _get(server: Server, hold_id: str) -> Any:
 
 def _answer(server: Server, hold_id: str, answer: str, note: str, *, as_json: bool) -> None:
     """Show the hold, then answer exactly what was shown."""
+    if any("\ud800" <= char <= "\udfff" for char in note):
+        fail(EXIT_USAGE, "the note is not valid text in this terminal's encoding")
     shown = _get(server, hold_id)["hold"]
     if not as_json:
         click.echo(describe(shown) + "\n")
@@ -273,8 +275,20 @@ def describe(shown: dict[str, Any]) -> str:
         f"  ${number} = {json.dumps(value.get('text', value.get('hex')))}"
         for number, value in enumerate(case.get("parameters") or [], start=1)
     ]
+    for statement in case.get("statements", []):
+        lines += _statement(statement)
     lines += ["", f"digest {shown['digest']}"]
     return visible("\n".join(lines))
+
+
+def _statement(statement: dict[str, Any]) -> list[str]:
+    """What one statement touches, and what was not understood of it."""
+    uses = ", ".join(f"{use['access']} {use['name']}" for use in statement.get("objects", []))
+    unknowns = "; ".join(statement.get("unknowns", []))
+    return [
+        f"  {_line(statement.get('tag', ''))}: {_line(uses) or 'no objects'}",
+        *([f"  not understood: {_line(unknowns)}"] if unknowns else []),
+    ]
 
 
 def _line(text: object) -> str:

@@ -1,5 +1,6 @@
 """Who may answer a hold, how, and what they are told when it does not count."""
 
+import json
 from datetime import timedelta
 
 import httpx2
@@ -31,8 +32,8 @@ async def by_token(
     async with httpx2.AsyncClient(base_url=door.url) as client:
         return await client.post(
             f"/api/holds/{hold.id}/answer",
-            json=body,
-            headers={"authorization": f"Bearer {token}"},
+            content=json.dumps(body),
+            headers={"authorization": f"Bearer {token}", "content-type": "application/json"},
         )
 
 
@@ -247,6 +248,7 @@ MALFORMED: tuple[tuple[dict[str, object], int], ...] = (
     ({"answer": ["approve"]}, 400),
     ({"note": "x" * (NOTE_CHARS_MAX + 1)}, 400),
     ({"note": "x" * 70_000}, 413),
+    ({"note": "half a character: \ud800"}, 400),
 )
 
 

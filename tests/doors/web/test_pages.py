@@ -166,6 +166,29 @@ async def test_the_case_page_shows_what_the_answer_rests_on(door: Review):
     assert "no more than 60,264 rows change" in page
 
 
+async def test_more_than_the_first_statement_is_announced(door: Review):
+    """The summary speaks of one finding; a second statement must not hide behind it."""
+    parts = [{"tag": tag, "objects": [], "unknowns": []} for tag in ("UPDATE", "DROP TABLE")]
+    hold = await door.hold("UPDATE a SET b = 1; DROP TABLE c", statements=parts)
+    async with door.signed_in("anna") as client:
+        for path in ("/", f"/h/{hold.id}"):
+            assert "2 statements" in (await client.get(path)).text
+
+
+async def test_a_case_that_cannot_be_read_is_shown_as_it_is(door: Review):
+    """It may come from another version, or from a damaged store: a person can still reject it."""
+    hold = await door.hold()
+    for document in (f"not JSON {SCRIPT}", "[]", '{"text": 1, "impact": null, "statements": 2}'):
+        with door.store.database.writing() as connection:
+            connection.execute(text("UPDATE holds SET case_json = :it"), {"it": document})
+        async with door.signed_in("anna") as client:
+            assert (await client.get("/")).status_code == 200
+            page = await client.get(f"/h/{hold.id}")
+        assert page.status_code == 200
+        assert SCRIPT not in page.text
+        assert 'value="reject"' in page.text
+
+
 async def test_each_end_has_its_own_words(door: Review):
     ends = [HoldState.ABANDONED, HoldState.CANCELLED, HoldState.EXPIRED]
     holds = [await door.hold(f"DELETE FROM t{number}") for number in range(3)]

@@ -34,6 +34,8 @@ async def give_answer(
         raise Refused(400, "the answer must be `approve` or `reject`")
     if len(note) > NOTE_CHARS_MAX:
         raise Refused(400, f"the note is over {NOTE_CHARS_MAX:,} characters")
+    if not _is_text(note):
+        raise Refused(400, "the note has characters that cannot be written")
     if not hmac.compare_digest(digest.encode("utf-8", "surrogatepass"), hold.digest.encode()):
         raise Refused(
             409,
@@ -54,3 +56,12 @@ async def give_answer(
         conflict = now is None or now.state is not HoldState.OPEN
         finding = refused.finding
         raise Refused(409 if conflict else 403, finding.message, finding.hint) from refused
+
+
+def _is_text(words: str) -> bool:
+    """Whether a string can be written as UTF-8; JSON can bring halves of characters."""
+    try:
+        words.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

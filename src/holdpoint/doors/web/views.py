@@ -68,6 +68,15 @@ class ParameterView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StatementView:
+    """One statement of the text: its tag, (access, object) pairs, and what was not understood."""
+
+    tag: str
+    objects: tuple[tuple[str, str], ...]
+    unknowns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HoldView:
     """A hold ready for a template. ``bar`` says why the reader cannot answer it, or is empty."""
 
@@ -82,6 +91,7 @@ class HoldView:
     wanted: int
     figures: tuple[FigureView, ...]
     parameters: tuple[ParameterView, ...] | None
+    statements: tuple[StatementView, ...]
     owner: str
     bar: str
 
@@ -89,6 +99,11 @@ class HoldView:
     def text(self) -> SqlText:
         """The statement, ready for the page. Made when asked for: lists do not need it."""
         return sql_text(str(self.case.get("text", self.case.get("unreadable", ""))))
+
+    def listed(self, key: str) -> tuple[str, ...]:
+        """A list of words of the case document, empty when it is not there."""
+        value = self.case.get(key)
+        return tuple(str(each) for each in value) if isinstance(value, list) else ()
 
     def fact(self, key: str) -> str:
         """One plain value of the case document, empty when it is not there."""
@@ -103,6 +118,21 @@ def _case(hold: Hold) -> Mapping[str, Any]:
     except orjson.JSONDecodeError:
         return {"unreadable": hold.case_json}
     return document if isinstance(document, dict) else {"unreadable": hold.case_json}
+
+
+def _statements(case: Mapping[str, Any]) -> tuple[StatementView, ...]:
+    listed = case.get("statements")
+    return tuple(
+        StatementView(
+            tag=str(each.get("tag", "")),
+            objects=tuple(
+                (str(use.get("access", "")), str(use.get("name", "")))
+                for use in each.get("objects", [])
+            ),
+            unknowns=tuple(str(unknown) for unknown in each.get("unknowns", [])),
+        )
+        for each in (listed if isinstance(listed, list) else [])
+    )
 
 
 def _figure(name: str, figure: Mapping[str, Any]) -> FigureView:
@@ -180,7 +210,7 @@ def hold_view(hold: Hold, now: datetime, *, owner: str = "", bar: str = "") -> H
     case = _case(hold)
     late = hold.state is HoldState.OPEN and hold.expires_at <= now
     badge, meaning = LATE if late else STANDING[hold.state]
-    impact = case.get("impact", {})
+    impact = case.get("impact")
     return HoldView(
         hold=hold,
         case=case,
@@ -191,8 +221,9 @@ def hold_view(hold: Hold, now: datetime, *, owner: str = "", bar: str = "") -> H
         need=need_words(hold.need),
         approved=sum(1 for given in hold.approvals if given.answer is Answer.APPROVE),
         wanted=_wanted(hold.need),
-        figures=tuple(_figure(name, figure) for name, figure in impact.items()),
+        figures=tuple(_figure(name, figure) for name, figure in (impact or {}).items()),
         parameters=_parameters(case.get("parameters")),
+        statements=_statements(case),
         owner=owner,
         bar=bar,
     )
