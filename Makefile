@@ -61,7 +61,8 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "error: $(PYTHON) is too old; name Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "making $(VENV)"
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "error: Python cannot make virtual environments; on Debian: apt install python3-venv"; exit 1; }
 
 $(VENV)/.run-stamp: requirements.txt pyproject.toml setup.py | $(VENV)/bin/python
 	@echo "installing what Holdpoint needs (once; about a minute)"
