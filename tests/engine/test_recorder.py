@@ -147,6 +147,8 @@ async def test_a_closed_trail_refuses(store: Store) -> None:
         await recorder.write(started())
     with pytest.raises(TrailUnavailable, match="closed"):
         recorder.read_started("s", "SELECT 1", None)
+    with pytest.raises(TrailUnavailable, match="closed"):
+        recorder.read_finished(1, 1, "")
 
 
 async def test_the_queue_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -437,6 +439,27 @@ async def test_a_torn_line_in_the_side_file_is_cut(store: Store) -> None:
     await recorder.start()
     await recorder.close()
     assert verified(store).ok
+
+
+async def test_old_heads_are_thinned_out_and_the_trail_still_verifies(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "HEAD_INTERVAL_S", 0.0)
+    monkeypatch.setattr(limits, "HEADS_RECENT_MAX", 5)
+    monkeypatch.setattr(limits, "HEADS_THIN_STEP", 4)
+    monkeypatch.setattr(limits, "HEADS_FILE_BYTES_MAX", 2_000)
+    recorder = Recorder(store)
+    await recorder.start()
+    for number in range(40):
+        await recorder.write(started(n=number))
+    await recorder.close()
+    sizes = [head.size for head in store.records.heads()]
+    assert sizes[-5:] == [38, 39, 40, 41, 42]
+    assert len(sizes) < 20
+    assert store.beside(".heads").stat().st_size < 5_000
+    report = verified(store)
+    assert report.ok
+    assert report.signed == 42
 
 
 async def test_the_key_is_private_and_kept(store: Store) -> None:

@@ -13,6 +13,7 @@ from typing import Final
 
 from holdpoint.audit.export import head_from_line, head_line
 from holdpoint.audit.heads import SignedHead
+from holdpoint.model import limits
 from holdpoint.store import StoreError
 
 
@@ -45,6 +46,16 @@ class HeadFile:
             return
         finally:
             os.close(handle)
+
+    def _thin_out(self) -> None:
+        """Keep the newest heads and some older ones, as the store does; whole or not at all."""
+        lines = self.path.read_bytes().splitlines(keepends=True)
+        old, new = lines[: -limits.HEADS_RECENT_MAX], lines[-limits.HEADS_RECENT_MAX :]
+        draft = self.path.with_name(self.path.name + ".new")
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.writelines([*old[:: limits.HEADS_THIN_STEP], *new])
+        draft.replace(self.path)
 
     def last(self) -> SignedHead | None:
         """Return the newest whole head; raises ``StoreError`` if its line is not one."""

@@ -80,6 +80,10 @@ class ReadLog:
         self._sessions: dict[str | int, str] = {}
         self._busy = [False, False]
         self._armed = False
+        self._ended = True
+        self._half = _Half(0, 0, 0)
+        self._base_us = 0
+        self._soft_end = self._hard_end = 0
 
     def open(
         self,
@@ -96,6 +100,7 @@ class ReadLog:
         self._run = run
         self._loop = loop
         self._hand_over = hand_over
+        self._ended = False
         self._begin(0, 1)
         self._spool.begin(1, origin, run, 0, 0)
         self.refusal = ""
@@ -193,8 +198,13 @@ class ReadLog:
         self._busy[half] = False
 
     def shut(self, why: str) -> None:
-        """Refuse every further read."""
+        """Refuse every further read; outcomes are still taken."""
         self.refusal = why
+
+    def close(self) -> None:
+        """Take nothing any more: the spool goes away."""
+        self._ended = True
+        self._soft_end = self._hard_end = 0
 
     def _begin(self, index: int, generation: int) -> None:
         start = HEADER_BYTES + index * HALF_BYTES
@@ -245,6 +255,8 @@ class ReadLog:
         return name
 
     def _make_room(self, size: int) -> None:
+        if self._ended:
+            raise TrailUnavailable(self.refusal or _NOT_OPEN)
         if size > HALF_BYTES - limits.SPOOL_RESERVE_BYTES:
             raise TrailUnavailable("the statement is too large for the spool of plain reads")
         if not self.flush():
@@ -259,7 +271,7 @@ class ReadLog:
 
     def _tick(self) -> None:
         self._armed = False
-        if not self.flush():
+        if not self._ended and not self.flush():
             self._arm()
 
 

@@ -127,6 +127,7 @@ class Recorder:
             self._problem = self._problem or _CLOSED
             self._queue.put(None)
             await asyncio.to_thread(self._thread.join)
+            self._reads.close()
             self._spool.close()
 
     async def write(self, record: Record, *, also: Also | None = None) -> int:
@@ -202,7 +203,7 @@ class Recorder:
         batch, stop = self._take()
         items = [item for item in batch if isinstance(item, _Item)]
         self._groups.extend(group for group in batch if isinstance(group, ReadGroup))
-        retry = not self.healthy
+        retry = not self.healthy and not stop
         sign = self._unsigned and (stop or self._head_due() <= 0)
         if items or self._groups or sign or retry:
             self._commit(items, force_sign=stop or (retry and not items and not self._groups))

@@ -75,12 +75,15 @@ SIGN_IN_LINK_S: Final = 15 * 60.0
 # --- trail, store --------------------------------------------------------------------------------
 RECORDS_WAITING_MAX: Final = 10_000  # chosen: records queued for the writer, all sessions together
 RECORD_BATCH_MAX: Final = 256  # chosen: records that share one commit
-RECORD_BYTES_MAX: Final = 512 * 1024 * 1024  # chosen: MESSAGE_BYTES_MAX as JSON; SQLite ends at 1 GB
+RECORD_BYTES_MAX: Final = 512 * 1024 * 1024  # chosen: MESSAGE_BYTES_MAX in JSON; SQLite: 1 GB
 RECORD_DEPTH_MAX: Final = 100  # chosen: nesting of a record's body; orjson ends at 254
 SPOOL_BYTES: Final = 16 * 1024 * 1024  # chosen: two halves, each some 100,000 plain reads
 SPOOL_RESERVE_BYTES: Final = 256 * 1024  # chosen: kept for outcomes when no new read fits any more
 READ_BYTES_MAX: Final = 1024 * 1024  # chosen: text and parameters of one plain read in the spool
 HEAD_INTERVAL_S: Final = 1.0  # chosen: a cut end is noticed unless it is younger than this
+HEADS_RECENT_MAX: Final = 1_000  # chosen: newest heads kept; of older ones each HEADS_THIN_STEP-th
+HEADS_THIN_STEP: Final = 60  # chosen: about one per minute of a busy server
+HEADS_FILE_BYTES_MAX: Final = 8 * 1024 * 1024  # chosen: the side file is thinned out beyond this
 TRAIL_RETRY_S: Final = 1.0  # chosen: how often a trail that failed is tried again
 TRAIL_FINDINGS_MAX: Final = 100  # chosen: breaks that one verification lists
 STORE_BUSY_TIMEOUT_S: Final = 5.0  # chosen: waiting for another process's commit

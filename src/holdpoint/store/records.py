@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import Connection, Row, delete, insert, select
 
 from holdpoint.audit.heads import SignedHead
 from holdpoint.audit.record import ChainedRecord, chain, genesis_hash
+from holdpoint.model import limits
 from holdpoint.model.record import RecordKind
 from holdpoint.store.database import Database
 from holdpoint.store.errors import StoreError
@@ -154,8 +155,8 @@ def record_at(connection: Connection, seq: int) -> ChainedRecord | None:
 
 
 def add_head(connection: Connection, head: SignedHead) -> None:
-    """Insert a signed head."""
-    connection.execute(
+    """Insert a signed head, and thin out old ones: the chain makes them say nothing new."""
+    done = connection.execute(
         insert(HEADS).values(
             size=head.size,
             hash=head.hash,
@@ -164,6 +165,11 @@ def add_head(connection: Connection, head: SignedHead) -> None:
             at_us=head.at_us,
         )
     )
+    key = done.inserted_primary_key
+    assert key is not None, "one row was inserted"
+    old = key[0] - limits.HEADS_RECENT_MAX
+    if old % limits.HEADS_THIN_STEP:
+        connection.execute(delete(HEADS).where(HEADS.c.id == old))
 
 
 def heads(connection: Connection) -> Sequence[SignedHead]:
@@ -179,11 +185,6 @@ def heads(connection: Connection) -> Sequence[SignedHead]:
         )
         for row in rows
     ]
-
-
-def head_size(connection: Connection) -> int:
-    """Return how many records the newest head covers; 0 without a head."""
-    return int(connection.execute(select(func.max(HEADS.c.size))).scalar() or 0)
 
 
 def _record(row: Row[Any]) -> ChainedRecord:
