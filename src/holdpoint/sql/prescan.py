@@ -37,6 +37,8 @@ _TOKEN: Final = re.compile(
     | (?P<word>[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$\x80-\U0010ffff]*+)
     | (?P<number>\$?[0-9][A-Za-z0-9_.]*+)
     | (?P<separator>[,;])
+    | (?P<enter>[(\[])
+    | (?P<leave>[)\]])
     | (?P<space>\s++)
     | (?P<sign>::|.)
     """,
@@ -63,9 +65,30 @@ def obstacle(text: str, size: int) -> str:
     return _chains(text)
 
 
+class _Level:
+    """What lies between one pair of brackets: how deep its tree can be at most.
+
+    ``chain`` counts the tokens of the current item; a chain such as ``f(1) + g(2)`` lies on top of
+    the deepest of the brackets in it, ``inside``. ``best`` is the deepest item so far.
+    """
+
+    def __init__(self) -> None:
+        self.chain = 0
+        self.inside = 0
+        self.best = 0
+
+    def next_item(self) -> None:
+        """A comma, a semicolon or an OR begins something that lies beside, not on top."""
+        self.best = max(self.best, self.chain + self.inside)
+        self.chain = 0
+        self.inside = 0
+
+
 def _chains(text: str) -> str:
-    """Bound the depth of the tree by the longest run of tokens no comma or semicolon breaks."""
-    chain = stacked = tokens = at = 0
+    """Bound the depth of the tree by counting tokens, without knowing the grammar."""
+    level = _Level()
+    open_levels: list[_Level] = []
+    stacked = tokens = at = 0
     end = len(text)
     while at < end:
         match = _TOKEN.match(text, at)
@@ -82,12 +105,24 @@ def _chains(text: str) -> str:
             continue
         tokens += 1
         if kind == "separator":
-            chain = 0
+            level.next_item()
             continue
-        chain += 1
-        if kind == "word" and match.group().lower() in _STACKING:
-            stacked += 1
-        if chain > PARSE_CHAIN_MAX or stacked > PARSE_CHAIN_MAX:
+        level.chain += 1
+        if kind == "word":
+            word = match.group().lower()
+            if word in _STACKING:
+                stacked += 1
+            elif word == "or":  # the parser makes one flat list of them
+                level.next_item()
+        elif kind == "enter":
+            open_levels.append(level)
+            level = _Level()
+        elif kind == "leave" and open_levels:
+            level.next_item()
+            inside = level.best
+            level = open_levels.pop()
+            level.inside = max(level.inside, inside)
+        if level.chain + level.inside + stacked > PARSE_CHAIN_MAX:
             return f"a chain of more than {PARSE_CHAIN_MAX:,} tokens nests too deeply to be read"
         if tokens > PARSE_TOKENS_MAX:
             return f"the text has more than {PARSE_TOKENS_MAX:,} tokens"

@@ -213,7 +213,9 @@ def merge(walk: Walk, node: Node, key: str) -> None:
         if clause["commandType"] not in ("CMD_UPDATE", "CMD_DELETE"):
             continue
         by_source = clause["matchKind"] == "MERGE_WHEN_NOT_MATCHED_BY_SOURCE"
-        if not bounds(clause.get("condition"), target) and (by_source or not joined):
+        # Where the source has no row, only columns of the target can be named.
+        seen = Target(relation, []) if by_source else target
+        if not bounds(clause.get("condition"), seen) and (by_source or not joined):
             effect = Effect.BULK_WRITE
             walk.mark(MarkKind.MERGE_UNFILTERED, label(relation), "MERGE")
     walk.effects.add(effect)
