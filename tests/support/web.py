@@ -46,6 +46,11 @@ class Review:
     ahead: timedelta = timedelta()
     tokens: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def host(self) -> str:
+        """The server's host and port."""
+        return self.url.partition("://")[2]
+
     def now(self) -> datetime:
         """The clock of the server; tests turn it with ``ahead``."""
         return datetime.now(UTC) + self.ahead

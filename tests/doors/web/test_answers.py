@@ -158,6 +158,7 @@ FOREIGN = (
     {"origin": "null", "sec-fetch-site": "cross-site"},
     {"sec-fetch-site": "same-site"},
     {"origin": "http://"},
+    {"origin": "https://HOST"},
 )
 
 
@@ -166,7 +167,8 @@ async def test_a_form_from_elsewhere_is_refused(door: Review):
     async with door.signed_in("anna") as client:
         token = csrf_of((await client.get("/")).text)
         fields = {"csrf": token, "digest": hold.digest, "answer": "approve"}
-        for headers in FOREIGN:
+        for foreign in FOREIGN:
+            headers = {key: words.replace("HOST", door.host) for key, words in foreign.items()}
             answer = await client.post(f"/h/{hold.id}/answer", data=fields, headers=headers)
             assert answer.status_code == 403, headers
     assert await state_of(door, hold) is HoldState.OPEN

@@ -1,14 +1,20 @@
 """What every page carries, what it shows, and who gets to see it."""
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx2
 import pytest
 from sqlalchemy import text
 
+from holdpoint.doors.web.app import create_web
+from holdpoint.doors.web.door import WebSettings
+from holdpoint.engine.holds import HoldBook
+from holdpoint.engine.recorder import Recorder
 from holdpoint.model import limits
 from holdpoint.model.hold import HoldState
+from holdpoint.store import Store
 from support.web import PASSWORD, Review, csrf_of
 
 pytestmark = pytest.mark.anyio
@@ -296,6 +302,44 @@ async def test_signing_in_gives_a_new_cookie_and_signing_out_ends_it(door: Revie
         assert (await client.post("/sign-out", data={"csrf": csrf})).status_code == 303
     async with httpx2.AsyncClient(base_url=door.url, cookies={"holdpoint": value}) as client:
         assert (await client.get("/")).status_code == 303, "the old cookie is worth nothing"
+
+
+async def test_over_tls_cookies_never_travel_in_the_clear(door: Review):
+    """Behind a proxy the gate itself speaks plain text; what counts is how people reach it."""
+    web = create_web(
+        book=door.book,
+        people=door.store.people,
+        groups={},
+        clock=door.now,
+        settings=WebSettings(base_url="https://gate.example"),
+    )
+    transport = httpx2.ASGITransport(app=web)
+    async with httpx2.AsyncClient(
+        transport=transport,
+        base_url="https://gate.example",
+        headers={"origin": "https://gate.example"},
+    ) as client:
+        page = await client.get("/sign-in")
+        fields = {"csrf": csrf_of(page.text), "name": "anna", "password": PASSWORD}
+        done = await client.post("/sign-in", data=fields)
+        assert (await client.get("/")).status_code == 200
+    assert done.status_code == 303
+    for answer in (page, done):
+        assert answer.headers["set-cookie"].startswith("__Host-holdpoint")
+        assert "; secure" in answer.headers["set-cookie"].lower()
+        assert "max-age=" in answer.headers["strict-transport-security"]
+
+
+def test_an_address_with_a_path_is_refused_at_the_start(tmp_path: Path):
+    """Every link of the pages starts at the root of the host."""
+    with Store.open(tmp_path / "holdpoint.db") as store, pytest.raises(ValueError, match="path"):
+        create_web(
+            book=HoldBook(store, Recorder(store), lambda: datetime.now(UTC)),
+            people=store.people,
+            groups={},
+            clock=lambda: datetime.now(UTC),
+            settings=WebSettings(base_url="https://tools.example/holdpoint"),
+        )
 
 
 async def test_a_new_password_signs_browsers_out(door: Review):

@@ -131,7 +131,9 @@ def create_web(
     ``close_streams`` before the server waits for its clients.
     """
     if not re.fullmatch(r"https?://[^/?#@\s]+", settings.base_url):
-        raise ValueError(f"`{settings.base_url}` is not an address like `http://127.0.0.1:7433`")
+        raise ValueError(
+            f"`{settings.base_url}` is not an address without a path, such as `http://127.0.0.1:7433`"
+        )
     guard = Middleware(Guard, hosts=settings.all_hosts, secure=settings.secure)
     web = Starlette(
         routes=_routes(),

@@ -190,8 +190,8 @@ def check_origin(request: Request) -> None:
     if origin is not None and origin != "null":
         parts = urlsplit(origin)
         same = parts.netloc.lower() == request.headers.get("host", "").lower()
-        schemes = {urlsplit(door_of(request).settings.base_url).scheme, request.url.scheme}
-        if not same or parts.scheme not in schemes or not host_of(parts.netloc):
+        scheme = urlsplit(door_of(request).settings.base_url).scheme
+        if not same or parts.scheme != scheme or not host_of(parts.netloc):
             raise foreign
     elif site is None:
         raise foreign
