@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 
 from holdpoint.cli.judging import Figures, Place
 from holdpoint.config.urls import UrlError, resolve_upstream
-from holdpoint.model.case import Basis, Fact, Figure, Impact
+from holdpoint.model.case import Fact, Figure, Impact
 from holdpoint.model.effects import Reading
 from holdpoint.model.limits import UPSTREAM_CONNECT_TIMEOUT_S
 from holdpoint.model.upstream import UpstreamUrl
@@ -22,14 +23,22 @@ def live_figures(source: str) -> Figures:
     ``source`` is a URL, ``env:NAME`` or ``file:PATH``. A figure that the database does not answer
     is unknown, so what rests on it is held.
     """
+    import asyncio
+
+    from holdpoint.engine.probes import DatabaseProber
+
     upstream = resolve_upstream(source, os.environ)
     _check_reachable(upstream)
+    prober = DatabaseProber(lambda: upstream)
+    runner = asyncio.Runner()  # one loop for all probes: they share a connection
+    atexit.register(lambda: (runner.run(prober.close()), runner.close()))
 
     def ask(place: Place, reading: Reading, needed: frozenset[Fact]) -> Impact:
-        unknown = Figure(basis=Basis.UNKNOWN, why="this command cannot ask for it yet")
         return Impact(
-            rows=unknown if Fact.ROWS in needed else Figure(),
-            table_rows=unknown if Fact.TABLE_ROWS in needed else Figure(),
+            rows=runner.run(prober.rows(reading, None)) if Fact.ROWS in needed else Figure(),
+            table_rows=(
+                runner.run(prober.table_rows(reading)) if Fact.TABLE_ROWS in needed else Figure()
+            ),
         )
 
     return ask

@@ -19,7 +19,7 @@ from holdpoint.audit.record import canonical_bytes
 from holdpoint.engine.holds import HoldBook, HoldRefused
 from holdpoint.engine.recorder import Recorder, TrailUnavailable
 from holdpoint.model import limits
-from holdpoint.model.case import Basis, Figure
+from holdpoint.model.case import Basis, Figure, Parameter
 from holdpoint.model.effects import Reading
 from holdpoint.model.finding import Finding
 from holdpoint.model.hold import Hold, HoldState
@@ -52,10 +52,10 @@ HOLDS_FULL = "53400"  # configuration_limit_exceeded
 class Prober(Protocol):
     """Asks a target's database for figures, harmlessly; failures come back as UNKNOWN figures."""
 
-    async def rows(self, submission: Submission, reading: Reading) -> Figure:
-        """How many rows the message would change."""
+    async def rows(self, reading: Reading, parameters: tuple[Parameter, ...] | None) -> Figure:
+        """How many rows the message would change with these bind values."""
 
-    async def table_rows(self, submission: Submission, reading: Reading) -> Figure:
+    async def table_rows(self, reading: Reading) -> Figure:
         """Rows of the largest table that the message alters."""
 
 
@@ -120,9 +120,9 @@ class Engine:
             case Now():
                 return self.clock()
             case EstimateRows(submission, reading):
-                return await _in_time(prober.rows(submission, reading))
-            case EstimateTableRows(submission, reading):
-                return await _in_time(prober.table_rows(submission, reading))
+                return await _in_time(prober.rows(reading, submission.parameters))
+            case EstimateTableRows(_, reading):
+                return await _in_time(prober.table_rows(reading))
             case FindHold(agent, digest):
                 return await self.book.find(agent, digest)
             case OpenHold():

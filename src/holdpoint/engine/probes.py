@@ -19,7 +19,6 @@ from psycopg.conninfo import make_conninfo
 from holdpoint.model import limits
 from holdpoint.model.case import Basis, Figure, Parameter
 from holdpoint.model.effects import Access, Effect, Reading, Statement
-from holdpoint.model.steps import Submission
 from holdpoint.model.upstream import ChannelBinding, UpstreamUrl
 
 PROBED_EFFECTS: Final = frozenset({Effect.READ, Effect.WRITE, Effect.BULK_WRITE})
@@ -60,18 +59,18 @@ class DatabaseProber:
         if idle is not None:
             await idle.close()
 
-    async def rows(self, submission: Submission, reading: Reading) -> Figure:
+    async def rows(self, reading: Reading, parameters: tuple[Parameter, ...] | None) -> Figure:
         """How many rows the message would change, as the planner estimates."""
         writers = [each for each in reading.statements if each.effects & WRITES]
         if not reading.effects <= PROBED_EFFECTS:
             return Figure(None, Basis.UNKNOWN, "it does more than change rows")
-        if len(writers) != 1 and submission.parameters:
+        if len(writers) != 1 and parameters:
             return Figure(None, Basis.UNKNOWN, "parameters of several statements")
         total = 0
         try:
             async with self._connection() as connection:
                 for statement in writers:
-                    figure = await _explained(connection, statement, submission.parameters)
+                    figure = await _explained(connection, statement, parameters)
                     if figure.value is None:
                         return figure
                     total += figure.value
@@ -79,7 +78,7 @@ class DatabaseProber:
             return Figure(None, Basis.UNKNOWN, _words(error))
         return Figure(total, Basis.ESTIMATE)
 
-    async def table_rows(self, submission: Submission, reading: Reading) -> Figure:
+    async def table_rows(self, reading: Reading) -> Figure:
         """Rows of the largest table that the message defines or alters; 0 for a new one."""
         names = {
             f"{_quoted(use.schema)}.{_quoted(use.name)}" if use.schema else _quoted(use.name)

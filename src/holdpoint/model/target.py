@@ -1,6 +1,6 @@
 """What agents can be let near: targets, their tiers, and the calendar of a team."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, time
 from enum import StrEnum
 
@@ -42,7 +42,7 @@ class Tier:
 
     name: str
     access: AccessLevel
-    url_source: str
+    url_source: str = field(repr=False)
     agents: frozenset[str] = frozenset()
 
 

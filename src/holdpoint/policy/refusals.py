@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import orjson
+
 from holdpoint.model.case import Basis, Case
 from holdpoint.model.decision import ApprovalNeed, Decision
 from holdpoint.model.finding import Finding
@@ -136,7 +138,7 @@ def summary_of(case: Case, decision: Decision) -> str:
     """Return the case in one line: what would be done to what, and to how much of it."""
     first = decision.findings[0]
     rows = case.impact.rows
-    if rows.value is None:
+    if rows.value is None or f"{rows.value:,}" in first.message:
         return first.message
     if rows.basis is Basis.EXACT:
         return f"{first.message} ({rows.value:,} rows)"
@@ -145,10 +147,10 @@ def summary_of(case: Case, decision: Decision) -> str:
 
 def hold_detail(hold: Hold) -> str:
     """Return who must answer a hold, and until when."""
-    first = hold.findings[0].code if hold.findings else ""
-    minutes = max(1, round((hold.expires_at - hold.created_at).total_seconds() / 60))
+    code = hold.findings[0].code if hold.findings else ""
+    rules = ", ".join(f"`{rule}`" for rule in orjson.loads(hold.case_json).get("rules", ()))
     return (
-        f"{first}; hold {hold.id}; expires {minutes} min after {hold.created_at:%H:%M:%S} UTC; "
+        f"rule {rules} ({code}); hold {hold.id}; expires at {hold.expires_at:%H:%M} UTC; "
         f"approvals needed: {_needed(hold.need)}"
     )
 
