@@ -34,6 +34,8 @@ class HeadFile:
         if head is None:
             return
         try:
+            if self.path.exists() and self.path.stat().st_size > limits.HEADS_FILE_BYTES_MAX:
+                self._thin_out()
             handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         except OSError:
             return
