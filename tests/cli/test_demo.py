@@ -56,8 +56,9 @@ def waiting(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
             process.kill()
 
 
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
 def test_one_string_for_the_agent_one_link_for_the_person_and_a_clean_end(
-    waiting: tuple[subprocess.Popen[str], str, str], tmp_path: Path
+    waiting: tuple[subprocess.Popen[str], str, str], tmp_path: Path, end: signal.Signals
 ) -> None:
     process, agent_url, link = waiting
     with psycopg.connect(agent_url, autocommit=True) as connection:
@@ -66,6 +67,6 @@ def test_one_string_for_the_agent_one_link_for_the_person_and_a_clean_end(
             connection.execute("DELETE FROM orders")
     with urllib.request.urlopen(link) as page:
         assert page.status == 200
-    process.send_signal(signal.SIGINT)
+    process.send_signal(end)
     assert process.wait(timeout=30) == 0
     assert list(tmp_path.glob("holdpoint-demo-*")) == [], "nothing is left behind"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -39,6 +40,8 @@ def demo(agent: bool, auto: bool, port: int, web_port: int, keep: bool, as_json:
     from holdpoint.demo.show import Show
 
     show = Show(to_stderr=as_json)
+    # A kill must clean up like Ctrl-C does: the directory holds secrets.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ExitStack() as stack:
         directory = stack.enter_context(working_directory(keep=keep, say=show.line))
         shop, stage = prepare(stack, directory, port or free_port(), web_port or free_port(), show)
@@ -81,7 +84,7 @@ def run(stage: Stage, shop: Shop, show: Show, *, agent: bool, auto: bool) -> Per
 
     try:
         return uvloop.run(perform(stage, shop, serve, show, agent=agent, auto=auto))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         return None
     except (GateFailed, httpx2.HTTPError, psycopg.Error) as error:
         fail(EXIT_UNREACHABLE, f"the demo broke off: {error}")

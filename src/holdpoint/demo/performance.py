@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -58,6 +59,9 @@ async def perform(
 
     Raises ``GateFailed``, and ``psycopg.Error`` or ``httpx2.HTTPError`` of the players.
     """
+    this = asyncio.current_task()
+    assert this is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     ready = asyncio.Event()
     gate = asyncio.create_task(serve(stage, ready.set))
     try:
