@@ -31,7 +31,8 @@ def live_figures(source: str) -> Figures:
     _check_reachable(upstream)
     prober = DatabaseProber(lambda: upstream)
     runner = asyncio.Runner()  # one loop for all probes: they share a connection
-    atexit.register(lambda: (runner.run(prober.close()), runner.close()))
+    atexit.register(runner.close)
+    atexit.register(lambda: runner.run(prober.close()))  # handlers run last in, first out
 
     def ask(place: Place, reading: Reading, needed: frozenset[Fact]) -> Impact:
         return Impact(
