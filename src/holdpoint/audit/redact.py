@@ -16,9 +16,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 MARK: Final = "[redacted]"
 REPLACEMENT: Final = f"'{MARK}'"
@@ -57,10 +56,13 @@ _SETTING: Final = re.compile(
     re.IGNORECASE,
 )
 _DONE: Final = re.compile(r"=\s*('{0,2})\[redacted\]\1(?=[\s&;']|$)")  # nothing left to redact
-_URI: Final = re.compile(r"(://[^\s'\"/?#:@]*:)([^\s'\"\\]*)(@)")
+# A password in a URI holds no `/` (libpq's own reader stops there), which keeps this linear.
+_URI: Final = re.compile(r"(://[^\s'\"/?#:@]*:)([^\s'\"\\/]*)(@)")
 _DOLLAR: Final = re.compile(r"\$(?:[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_\x80-\U0010ffff]*)?\$")
 _WORD: Final = re.compile(r"[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$\x80-\U0010ffff]*")
 _OPERATOR: Final = re.compile(r":=|=>|\|\||.", re.DOTALL)
+_QUOTE: Final = re.compile(r"['\"$]")
+_SINGLE: Final = frozenset("();,.+*<[]{}0123456789")  # characters that begin nothing longer
 _SPACE: Final = re.compile(r"\s+")
 
 
@@ -72,9 +74,11 @@ class _Kind(Enum):
     OTHER = 5
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
-    """One token. ``value`` is a word in lower case, or the raw content of a literal."""
+class _Token(NamedTuple):
+    """One token; a tuple, because long statements have very many.
+
+    ``value`` is a word in lower case, or the raw content of a literal.
+    """
 
     kind: _Kind
     start: int
@@ -88,7 +92,8 @@ def redact(text: str) -> str:
     low = text.lower()
     for trigger in _TRIGGERS:
         if trigger in low:
-            return _redact(text, 0)
+            # Secrets stand in literals only: without a quote there is none.
+            return _redact(text, 0) if _QUOTE.search(text) else text
     return text
 
 
@@ -271,6 +276,8 @@ def _comment_end(text: str, start: int) -> int:
 def _token(text: str, start: int, *, backslash: bool) -> _Token:
     """Return the token that starts at ``start``, which is neither space nor comment."""
     char = text[start]
+    if char in _SINGLE:
+        return _Token(_Kind.OTHER, start, start + 1, char)
     if char == "'":
         return _quoted(text, start, start, "'", backslash=backslash, plain=not backslash)
     if char == '"':
