@@ -1,6 +1,8 @@
 """SCRAM, both sides: the vectors of the RFCs, the ways to cheat, one side against the other."""
 
 import base64
+import hashlib
+import hmac
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -135,6 +137,16 @@ def test_first_messages_refused(mechanism: str, message: bytes, binding: bytes |
         server(binding=binding).first(mechanism, message)
 
 
+def test_weak_hashes_of_certificates_are_replaced() -> None:
+    for weak in ("md5", "sha1", "SHA-1", "sha256"):
+        assert scram.channel_binding_data(b"der", weak) == hashlib.sha256(b"der").digest()
+    assert scram.channel_binding_data(b"der", "sha512") == hashlib.sha512(b"der").digest()
+    with pytest.raises(ProtocolError, match="no channel binding"):
+        scram.channel_binding_data(b"der", "shake_128")
+    with pytest.raises(ProtocolError, match="cannot be read"):
+        scram.server_end_point(b"der")
+
+
 # --- the last messages ------------------------------------------------------------------------
 
 
@@ -156,6 +168,19 @@ def test_final_messages_refused(change: Callable[[bytes], bytes]) -> None:
     other.first(PLAIN, CLIENT_FIRST)
     with pytest.raises(ProtocolError):
         other.final(change(CLIENT_FINAL))
+
+
+def test_a_proof_for_another_nonce_is_refused() -> None:
+    """A client that knows the password and leaves our part of the nonce out: a replay."""
+    other = server()
+    other.first(PLAIN, CLIENT_FIRST)
+    keys = scram.derive_keys(scram.prepare_password(PASSWORD), SALT, 4096)
+    final = b"c=biws,r=" + CLIENT_NONCE.encode()
+    auth = b",".join([CLIENT_FIRST[3:], SERVER_FIRST, final])
+    signature = hmac.digest(keys.stored_key, auth, "sha256")
+    proof = bytes(a ^ b for a, b in zip(keys.client_key, signature, strict=True))
+    with pytest.raises(ProtocolError, match="nonce does not match"):
+        other.final(final + b",p=" + base64.b64encode(proof))
 
 
 def test_one_challenge_serves_one_attempt() -> None:

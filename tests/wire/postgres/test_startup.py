@@ -212,7 +212,7 @@ def test_the_packet_overrides_its_options_in_any_spelling() -> None:
         "log_statement",
         "USER",
         "shop.tenant",
-        "\u212aey",
+        "loc\u212a_timeout",  # KELVIN SIGN, whose lower case is k
         "jıt",
         "",
         "no_such_setting",
