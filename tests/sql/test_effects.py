@@ -130,7 +130,7 @@ WITH d AS (DELETE FROM t WHERE id = 1 RETURNING *) SELECT * FROM d | read write
 WITH d AS (DELETE FROM t RETURNING *) SELECT * FROM d              | read bulk_write
 WITH a AS (SELECT 1), b AS (INSERT INTO t SELECT 1) SELECT * FROM a | read write
 WITH a AS (UPDATE t SET x = 1 RETURNING *) INSERT INTO u VALUES (1) | write bulk_write
-SELECT * FROM (WITH d AS (SELECT 1) SELECT * FROM d) x, LATERAL (SELECT pg_sleep(1)) y | read exhaustion
+SELECT * FROM (WITH d AS (SELECT 1) TABLE d) x, LATERAL (SELECT pg_sleep(1)) y | read exhaustion
 COPY t FROM STDIN                                                  | write
 COPY t TO STDOUT                                                   | read
 COPY (DELETE FROM t RETURNING *) TO STDOUT                         | bulk_write

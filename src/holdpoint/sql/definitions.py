@@ -119,7 +119,8 @@ def create_table(walk: Walk, node: Node, key: str) -> None:
         if relation is not None:
             name = relation.get("relname", "")
             walk.note(name, relation.get("schemaname", ""), kind, Access.DEFINE)
-            walk.mark(MarkKind.CREATE, label(relation), kind.value.upper())
+            detail = "TABLE" if field == "relation" else kind.value.upper()
+            walk.mark(MarkKind.CREATE, label(relation), detail)
     walk.rest(node, "relation", "view", "sequence", "typevar")
 
 

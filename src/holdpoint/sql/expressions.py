@@ -219,8 +219,8 @@ def partition_command(walk: Walk, node: Node, key: str) -> None:
 
 _SKIPPED: Final = (
     # Names, constants and types. A cast to a user's type may call a function of that type's owner;
-    # without a catalog Holdpoint lets casts pass (docs/decisions), for enum and extension types
-    # are everywhere and defining a cast needs DDL.
+    # without a catalog Holdpoint lets casts pass: enum and extension types are everywhere, and
+    # defining a type or a cast is a definition that the gate decides on by itself.
     "ColumnRef A_Const ParamRef String Integer Float Boolean BitString A_Star TypeName typeName "
     "Alias alias join_using_alias SetToDefault SQLValueFunction CurrentOfExpr AccessPriv RoleSpec "
     "ReplicaIdentityStmt TriggerTransition MergeSupportFunc format returning grantor newowner "
