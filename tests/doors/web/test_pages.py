@@ -8,8 +8,10 @@ import httpx2
 import pytest
 from sqlalchemy import text
 
+from holdpoint.audit.record import ChainedRecord
 from holdpoint.doors.web.app import create_web
 from holdpoint.doors.web.door import WebSettings
+from holdpoint.doors.web.records import record_view
 from holdpoint.engine.holds import HoldBook
 from holdpoint.engine.recorder import Recorder
 from holdpoint.model import limits
@@ -233,6 +235,12 @@ async def test_the_trail_shows_the_hold_and_its_answer(door: Review):
     assert kinds == ["hold.answered", "statement.held", "trail.opened"]
     assert (records[0]["who"], records[0]["said"]) == ("anna", "approve: fine")
     assert f'href="/h/{hold.id}"' in trail
+
+
+def test_a_group_of_plain_reads_is_a_line_of_its_own():
+    body = b'{"started":[[1,5,"s-1",1]],"finished":[],"texts":{"1":"SELECT 1"},"run":1}'
+    record = ChainedRecord(seq=7, at_us=0, kind="reads", body=body, prev_hash="", hash="")
+    assert record_view(record).said == "1 plain reads: SELECT 1"
 
 
 async def test_a_sign_in_link_works_once_and_only_by_pressing(door: Review):

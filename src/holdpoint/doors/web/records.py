@@ -34,7 +34,11 @@ def _said(body: dict[str, Any]) -> str:
         return f"{body['answer']}{note}"
     if body.get("summary"):
         return str(body["summary"])
-    if "started" in body:
+    if isinstance(body.get("texts"), dict):  # a group of plain reads
+        texts = [str(text) for text in body["texts"].values()]
+        count = len(body["started"]) if isinstance(body.get("started"), list) else 0
+        return f"{count:,} plain reads{': ' if texts else ''}{'; '.join(texts[:3])}"
+    if isinstance(body.get("started"), int):
         rows = body.get("rows", -1)
         counted = f", {rows:,} rows" if isinstance(rows, int) and rows >= 0 else ""
         failed = f", SQLSTATE {body['sqlstate']}" if body.get("sqlstate") else ""
