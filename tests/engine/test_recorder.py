@@ -186,9 +186,9 @@ async def test_killed_at_any_moment_the_trail_verifies_and_names_what_is_unknown
 ) -> None:
     promised_reads: dict[int, set[int]] = {}
     promised_records: set[int] = set()
-    for number in range(8):
+    for number in range(6):
         run = 0
-        for line in await asyncio.to_thread(kill_child, path, 2 + number * 23):
+        for line in await asyncio.to_thread(kill_child, path, 2 + number * 31):
             word, value = line.split()
             if word == "run":
                 run = int(value)
