@@ -162,6 +162,11 @@ def _verifier(store: Store, name: str) -> str | None:
     return agent.scram_verifier if agent is not None else None
 
 
+def _owner(store: Store, name: str) -> str:
+    agent = store.agents.find(name)
+    return agent.owner if agent is not None else ""
+
+
 def client_tls(config: Config) -> Tls | None:
     """The gate's TLS for clients, or None when it is off."""
     server = config.server
@@ -190,6 +195,7 @@ async def _web(config: Config, store: Store, book: HoldBook) -> AsyncIterator[No
         clock=_now,
         settings=WebSettings(base_url=server.web_url, hosts=frozenset({server.web.host} - {""})),
         trail=store.records,
+        owner_of=lambda name: _owner(store, name),
     )
     uses_tls = server.tls is not TlsMode.OFF
     settings = uvicorn.Config(
@@ -197,6 +203,9 @@ async def _web(config: Config, store: Store, book: HoldBook) -> AsyncIterator[No
         host=server.web.host or "0.0.0.0",  # noqa: S104 - an empty host means every address
         port=server.web.port,
         log_config=None,
+        # Whoever sends X-Forwarded-For must not choose the address that sign-in limits count by.
+        proxy_headers=False,
+        limit_concurrency=limits.WEB_CONNECTIONS_MAX,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=int(limits.SHUTDOWN_GRACE_S),

@@ -12,6 +12,9 @@ AUTH_MESSAGE_BYTES_MAX: Final = 65_536  # PostgreSQL: PG_MAX_AUTH_TOKEN_LENGTH (
 MESSAGE_BYTES_MAX: Final = 64 * 1024 * 1024  # chosen: frames the gate must see whole (Q, P, B)
 FRAME_BYTES_MAX: Final = 0x3FFF_FFFF + 4  # PostgreSQL: MaxAllocSize bounds any protocol message
 SESSION_PENDING_BYTES_MAX: Final = 1024 * 1024  # chosen: pipelined input buffered while held
+SOCKET_READ_BYTES: Final = 64 * 1024  # measured: larger reads gain nothing on rows
+ACCEPTS_PER_TURN: Final = 64
+ACCEPT_PAUSE_S: Final = 0.2
 TRANSPORT_HIGH_WATER_BYTES: Final = 256 * 1024  # measured: back-pressure without stalls
 STATEMENT_NAME_COUNT_MAX: Final = 10_000  # chosen: named statements one session may keep
 
@@ -28,6 +31,7 @@ CLIENT_GONE_GRACE_S: Final = 300.0  # chosen: a statement without a client may e
 
 # --- sessions, decisions, holds ------------------------------------------------------------------
 SESSIONS_MAX: Final = 1_000
+WEB_CONNECTIONS_MAX: Final = 500  # live pages keep one each
 MEMO_ENTRIES_MAX: Final = 20_000
 MEMO_TEXT_BYTES_MAX: Final = 64 * 1024  # chosen: larger texts are decided anew each time
 HOLDS_OPEN_MAX: Final = 1_000

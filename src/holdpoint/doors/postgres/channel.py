@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Callable
 from typing import cast
 
+from holdpoint.doors.postgres.direct import DirectTransport
 from holdpoint.model import limits
 from holdpoint.wire.postgres.errors import ProtocolError
 from holdpoint.wire.postgres.frames import Frame
@@ -119,18 +120,26 @@ class Channel(asyncio.Protocol):
         """
         if self.has_received:
             raise ProtocolError("received unencrypted data after the request for TLS")
+        plain: object = self.open_transport
+        assert isinstance(plain, DirectTransport), "TLS starts once, on a plain connection"
+        connection = plain.detach()
         loop = asyncio.get_running_loop()
-        transport = await loop.start_tls(
-            self.open_transport,
-            self,
-            context,
-            server_side=server_side,
-            server_hostname=name,
-            ssl_handshake_timeout=limits.STARTUP_TIMEOUT_S,
-        )
-        if transport is None:
-            raise ChannelClosed("the peer went away during the TLS handshake")
-        self.transport = transport
+        # ``connection_made`` is called again, with the encrypted transport.
+        if server_side:
+            await loop.connect_accepted_socket(
+                lambda: self,
+                connection,
+                ssl=context,
+                ssl_handshake_timeout=limits.STARTUP_TIMEOUT_S,
+            )
+        else:
+            await loop.create_connection(
+                lambda: self,
+                sock=connection,
+                ssl=context,
+                server_hostname=name,
+                ssl_handshake_timeout=limits.STARTUP_TIMEOUT_S,
+            )
 
     async def _more(self) -> None:
         if self.lost:

@@ -11,6 +11,7 @@ import structlog
 
 from holdpoint.doors.postgres import handshake, upstream
 from holdpoint.doors.postgres.channel import Channel, ChannelClosed
+from holdpoint.doors.postgres.direct import Listener
 from holdpoint.doors.postgres.handshake import Arrival, Gatekeeper
 from holdpoint.doors.postgres.memo import Memo
 from holdpoint.doors.postgres.session import Session
@@ -54,22 +55,17 @@ class PostgresDoor:
         self._memos: dict[tuple[str, str], Memo] = {}
         self._keys = scram.KeyCache(limits.SESSIONS_MAX)
         self._arrivals: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
+        self._listener = Listener(lambda: Channel(self._accept))
         self._closing = False
 
     async def listen(self, host: str, port: int) -> int:
         """Start to accept connections; returns the port, for ``port`` 0 the one that was free."""
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: Channel(self._accept), host, port, backlog=limits.SESSIONS_MAX
-        )
-        return int(self._server.sockets[0].getsockname()[1])
+        return self._listener.open(host, port)
 
     async def close(self) -> None:
         """Stop accepting, tell every session, wait a little for them to end."""
         self._closing = True
-        if self._server is not None:
-            self._server.close()
+        self._listener.close()
         for task in list(self._arrivals):
             task.cancel()
         for session in list(self._sessions.values()):

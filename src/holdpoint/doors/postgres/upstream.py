@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import socket
 import ssl
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from holdpoint.doors.postgres.channel import Channel, ChannelClosed
+from holdpoint.doors.postgres.direct import connect as connect_protocol
 from holdpoint.model import limits
 from holdpoint.model.upstream import ChannelBinding, SslMode, UpstreamUrl
 from holdpoint.wire.postgres import frames, messages, scram, startup
@@ -70,12 +72,9 @@ async def connect(
 
 async def open_channel(url: UpstreamUrl) -> Channel:
     """Connect, inside TLS if the URL asks for it or the server offers it and it is preferred."""
-    loop = asyncio.get_running_loop()
-    if url.is_socket:
-        _, channel = await loop.create_unix_connection(Channel, url.socket_path)
-        return channel
-    _, channel = await loop.create_connection(Channel, url.host, url.port)
-    if url.sslmode in (SslMode.DISABLE, SslMode.ALLOW):
+    channel = Channel()
+    connect_protocol(await _connected(url), channel)
+    if url.is_socket or url.sslmode in (SslMode.DISABLE, SslMode.ALLOW):
         return channel
     channel.write(startup.ssl_request())
     answer = await channel.read(1)
@@ -87,6 +86,31 @@ async def open_channel(url: UpstreamUrl) -> Channel:
         channel.open_transport.abort()
         raise UpstreamError(f"{url.place} has no TLS, and the URL asks for `{url.sslmode}`")
     return channel
+
+
+async def _connected(url: UpstreamUrl) -> socket.socket:
+    """Return a socket that is connected to the first address that answers."""
+    loop = asyncio.get_running_loop()
+    if url.is_socket:
+        places: list[tuple[int, Any]] = [(socket.AF_UNIX, url.socket_path)]
+    else:
+        found = await loop.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
+        places = [(family, address) for family, _, _, _, address in found]
+    problem: OSError = OSError(f"`{url.host}` has no address")
+    for family, address in places:
+        connection = socket.socket(family, socket.SOCK_STREAM)
+        connection.setblocking(False)
+        try:
+            await loop.sock_connect(connection, address)
+        except OSError as error:
+            problem = error
+            connection.close()
+        except BaseException:
+            connection.close()
+            raise
+        else:
+            return connection
+    raise problem
 
 
 def tls_context(url: UpstreamUrl) -> ssl.SSLContext:
