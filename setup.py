@@ -34,6 +34,7 @@ HOT_MODULES = (
     "src/holdpoint/doors/postgres/pending.py",
     "src/holdpoint/doors/postgres/memo.py",
     "src/holdpoint/doors/postgres/direct.py",
+    "src/holdpoint/doors/postgres/reactor.py",
     "src/holdpoint/doors/postgres/answers.py",
     "src/holdpoint/doors/postgres/relay.py",
     "src/holdpoint/engine/reads.py",
