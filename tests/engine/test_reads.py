@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
-import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from trail_support import bodies, verified
 from holdpoint.audit.record import canonical_bytes
 from holdpoint.engine.reads import ReadGroup
 from holdpoint.engine.recorder import Recorder, TrailUnavailable
-from holdpoint.engine.spool import FRAME, HEADER_BYTES, SpoolFile, seed
+from holdpoint.engine.spool import END, HEADER_BYTES, SpoolFile
 from holdpoint.model import limits
 from holdpoint.model.record import RecordKind
 from holdpoint.store import Store
@@ -135,8 +134,8 @@ async def test_a_group_s_body_is_canonical() -> None:
         generation=2,
         base_us=3,
         texts={str(number): f"SELECT {number}" for number in range(1, 13)},
-        started=['[1,0,"s",1,null]'],
-        finished=['[1,5,1,""]'],
+        started=[b'[1,0,"s",1,null],'],
+        finished=[b'[1,5,1,""],'],
         open=[9, 10],
         replayed=True,
     )
@@ -193,17 +192,29 @@ async def test_a_group_that_was_committed_is_not_replayed(
         assert len(bodies(copy, RecordKind.STATEMENT_OUTCOME_UNKNOWN)) == 1
 
 
-async def test_a_torn_frame_ends_the_spool(tmp_path: Path) -> None:
+async def test_a_value_that_the_process_died_in_does_not_count(tmp_path: Path) -> None:
     spool = SpoolFile.open(tmp_path / "s")
     spool.begin(0, "holdpoint/x", 1, 1, 0)
-    position = HEADER_BYTES
-    for payload in (b"[1,2,3,4,5]", b"[2,2,3,4,5]", b"[3,2,3,4,5]"):
-        frame = FRAME.pack(len(payload), zlib.crc32(payload, seed(1, 1))) + payload
-        spool.memory[position : position + len(frame)] = frame
-        position += len(frame)
-    assert len(spool.leftovers()[0].payloads) == 3
-    spool.memory[position - 1] ^= 1
+    position = HEADER_BYTES + END.size
+    for value in (b"[1,2,3,4,5],", b"[2,2,3,4,5],"):
+        spool.memory[position : position + len(value)] = value
+        position += len(value)
+        END.pack_into(spool.memory, HEADER_BYTES, position)
+    spool.memory[position : position + 6] = b"[3,2,3"
     assert spool.leftovers()[0].payloads == (b"[1,2,3,4,5]", b"[2,2,3,4,5]")
     spool.begin(0, "holdpoint/x", 1, 2, 0)
-    assert spool.leftovers()[0].payloads == (), "frames of an earlier generation are not read"
+    assert spool.leftovers()[0].payloads == (), "values of an earlier generation are not read"
+    spool.close()
+
+
+@pytest.mark.parametrize("end", [0, HEADER_BYTES, HEADER_BYTES + END.size + 5, 2**40])
+async def test_a_spool_that_a_power_failure_has_mixed_up_is_not_believed(
+    tmp_path: Path, end: int
+) -> None:
+    spool = SpoolFile.open(tmp_path / "s")
+    spool.begin(0, "holdpoint/x", 1, 1, 0)
+    start = HEADER_BYTES + END.size
+    spool.memory[start : start + 12] = b"[1,2,3,4,5],"
+    END.pack_into(spool.memory, HEADER_BYTES, end)
+    assert spool.leftovers()[0].payloads == ()
     spool.close()

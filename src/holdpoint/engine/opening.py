@@ -86,7 +86,7 @@ def _open_reads(record: ChainedRecord | None) -> list[int]:
 def _texts_of(group: ReadGroup) -> dict[int, str]:
     found = {}
     for entry in group.started:
-        number, _, _, text_id, _ = orjson.loads(entry)
+        number, _, _, text_id, _ = orjson.loads(entry[:-1])
         found[number] = group.texts[str(text_id)]
     return found
 

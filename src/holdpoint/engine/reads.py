@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import binascii
-import zlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import time_ns
 from typing import Any, Final
 
 import orjson
 
 from holdpoint.audit.redact import redact
-from holdpoint.engine.spool import FRAME, HALF_BYTES, HEADER_BYTES, Leftover, SpoolFile, seed
+from holdpoint.engine.spool import END, HALF_BYTES, HEADER_BYTES, Leftover, SpoolFile
 from holdpoint.engine.unavailable import TrailUnavailable
 from holdpoint.model import limits
 
@@ -33,7 +32,7 @@ class ReadGroup:
 
     ``started`` holds ``[number, offset_us, session, text id, parameters]``, ``finished`` holds
     ``[number, offset_us, rows, sqlstate]``, both as JSON; ``open`` are the numbers of this run's
-    reads that had no outcome at the end of the group.
+    reads that had no outcome at the end of the group. Each entry has the spool's comma after it.
     """
 
     half: int
@@ -41,32 +40,26 @@ class ReadGroup:
     generation: int
     base_us: int
     texts: dict[str, str]
-    started: list[str]
-    finished: list[str]
+    started: list[bytes]
+    finished: list[bytes]
     open: list[int]
     replayed: bool = False
 
     def body(self) -> bytes:
         """Return the record's body, canonical: keys in order, entries canonical by themselves."""
-        texts = orjson.dumps(self.texts, option=orjson.OPT_SORT_KEYS).decode()
-        replayed = '"replayed":true,' if self.replayed else ""
-        return (
-            f'{{"base_us":{self.base_us},"finished":[{",".join(self.finished)}],'
-            f'"generation":{self.generation},"open":{orjson.dumps(self.open).decode()},'
-            f'{replayed}"run":{self.run},"started":[{",".join(self.started)}],"texts":{texts}}}'
-        ).encode()
-
-
-@dataclass(slots=True)
-class _Half:
-    """Which part of the spool is being filled, and what is in it."""
-
-    index: int
-    generation: int
-    offset: int
-    texts: dict[str, str] = field(default_factory=dict)
-    started: list[str] = field(default_factory=list)
-    finished: list[str] = field(default_factory=list)
+        texts = orjson.dumps(self.texts, option=orjson.OPT_SORT_KEYS)
+        replayed = b'"replayed":true,' if self.replayed else b""
+        return b"".join(
+            (
+                b'{"base_us":%d,"finished":[' % self.base_us,
+                b"".join(self.finished)[:-1],
+                b'],"generation":%d,"open":%b,' % (self.generation, orjson.dumps(self.open)),
+                replayed,
+                b'"run":%d,"started":[' % self.run,
+                b"".join(self.started)[:-1],
+                b'],"texts":%b}' % texts,
+            )
+        )
 
 
 class ReadLog:
@@ -81,7 +74,12 @@ class ReadLog:
         self._busy = [False, False]
         self._armed = False
         self._ended = True
-        self._half = _Half(0, 0, 0)
+        self._index = 0  # the half that is being filled
+        self._generation = 0
+        self._start = self._offset = 0
+        self._texts: dict[str, str] = {}
+        self._started: list[bytes] = []
+        self._finished: list[bytes] = []
         self._base_us = 0
         self._soft_end = self._hard_end = 0
 
@@ -96,6 +94,7 @@ class ReadLog:
         """Begin a run; ``hand_over`` takes each full group to the writer."""
         self._spool = spool
         self._memory = spool.memory
+        self._move_end = END.pack_into
         self._origin = origin
         self._run = run
         self._loop = loop
@@ -126,19 +125,16 @@ class ReadLog:
                 raise _too_large(len(parameters))
             values = f'"{binascii.b2a_base64(parameters, newline=False).decode()}"'
         number = self._number + 1
-        entry = f"[{number},{time_ns() // 1000 - self._base_us},{name},{text_id},{values}]"
-        payload = entry.encode()
-        size = len(payload)
-        half = self._half
-        end = half.offset + 8 + size
+        offset_us = time_ns() // 1000 - self._base_us
+        entry = f"[{number},{offset_us},{name},{text_id},{values}],".encode()
+        end = self._offset + len(entry)
         if end > self._soft_end:
-            self._make_room(size)
+            self._make_room(len(entry))
             return self.started(session, text, parameters)
-        self._memory[half.offset : end] = (
-            FRAME.pack(size, zlib.crc32(payload, self._seed)) + payload
-        )
-        half.offset = end
-        half.started.append(entry)
+        self._memory[self._offset : end] = entry
+        self._move_end(self._memory, self._start, end)
+        self._offset = end
+        self._started.append(entry)
         self._number = number
         self._open.add(number)
         if not self._armed:
@@ -151,46 +147,42 @@ class ReadLog:
         Raises ``TrailUnavailable`` only if the spool is full: the read then stays without outcome.
         """
         state = orjson.dumps(sqlstate).decode() if sqlstate else '""'
-        entry = f"[{number},{time_ns() // 1000 - self._base_us},{rows},{state}]"
-        payload = entry.encode()
-        half = self._half
-        end = half.offset + 8 + len(payload)
+        entry = f"[{number},{time_ns() // 1000 - self._base_us},{rows},{state}],".encode()
+        end = self._offset + len(entry)
         if end > self._hard_end:
-            self._make_room(len(payload))
+            self._make_room(len(entry))
             return self.finished(number, rows, sqlstate)
-        self._memory[half.offset : end] = (
-            FRAME.pack(len(payload), zlib.crc32(payload, self._seed)) + payload
-        )
-        half.offset = end
-        half.finished.append(entry)
+        self._memory[self._offset : end] = entry
+        self._move_end(self._memory, self._start, end)
+        self._offset = end
+        self._finished.append(entry)
         self._open.discard(number)
         if not self._armed:
             self._arm()
 
     def flush(self) -> bool:
         """Hand the filling half to the writer; False if the other half is not free yet."""
-        half = self._half
-        if not half.started and not half.finished:
-            if half.texts:
-                self._begin(half.index, half.generation + 1)
+        if not self._started and not self._finished:
+            if self._texts:
+                self._begin(self._index, self._generation + 1)
             return True
-        other = 1 - half.index
+        other = 1 - self._index
         if self._busy[other]:
             return False
-        self._busy[half.index] = True
+        self._busy[self._index] = True
         self._hand_over(
             ReadGroup(
-                half=half.index,
+                half=self._index,
                 run=self._run,
-                generation=half.generation,
+                generation=self._generation,
                 base_us=self._base_us,
-                texts=half.texts,
-                started=half.started,
-                finished=half.finished,
+                texts=self._texts,
+                started=self._started,
+                finished=self._finished,
                 open=sorted(self._open),
             )
         )
-        self._begin(other, half.generation + 1)
+        self._begin(other, self._generation + 1)
         return True
 
     def free(self, half: int) -> None:
@@ -210,12 +202,17 @@ class ReadLog:
         start = HEADER_BYTES + index * HALF_BYTES
         self._base_us = time_ns() // 1000
         self._spool.begin(index, self._origin, self._run, generation, self._base_us)
-        self._seed = seed(self._run, generation)
         self._hard_end = start + HALF_BYTES
         self._soft_end = self._hard_end - limits.SPOOL_RESERVE_BYTES
         self._ids = {}
         self._sessions = {}
-        self._half = _Half(index, generation, start)
+        self._index = index
+        self._generation = generation
+        self._start = start
+        self._offset = start + END.size
+        self._texts = {}
+        self._started = []
+        self._finished = []
 
     def _new_text(self, text: str, parameters: bytes | None) -> int:
         """Spool a text once per generation, secrets redacted, and return its id."""
@@ -230,17 +227,15 @@ class ReadLog:
                 "the statement cannot be recorded: it is not valid Unicode"
             ) from error
         needed = len(quoted) + 2 * extra + 2 * _ENTRY_BYTES_MAX
-        if self._half.offset + needed > self._soft_end:
+        if self._offset + needed > self._soft_end:
             self._make_room(needed)
-        half = self._half
         number = len(self._ids) + 1
-        payload = b'{"%d":%s}' % (number, quoted)
-        end = half.offset + 8 + len(payload)
-        self._memory[half.offset : end] = (
-            FRAME.pack(len(payload), zlib.crc32(payload, self._seed)) + payload
-        )
-        half.offset = end
-        half.texts[str(number)] = clean
+        entry = b'{"%d":%b},' % (number, quoted)
+        end = self._offset + len(entry)
+        self._memory[self._offset : end] = entry
+        self._move_end(self._memory, self._start, end)
+        self._offset = end
+        self._texts[str(number)] = clean
         self._ids[text] = number
         return number
 
@@ -285,18 +280,18 @@ def _too_large(size: int) -> TrailUnavailable:
 def replay(leftover: Leftover, open_before: Iterable[int]) -> ReadGroup:
     """Turn what a killed process left in one half into a group, as it would have been written."""
     texts: dict[str, str] = {}
-    started: list[str] = []
-    finished: list[str] = []
+    started: list[bytes] = []
+    finished: list[bytes] = []
     open_ = set(open_before)
     for payload in leftover.payloads:
         value: Any = orjson.loads(payload)
         if isinstance(value, dict):
             texts.update(value)
         elif len(value) == 5:
-            started.append(payload.decode())
+            started.append(payload + b",")
             open_.add(value[0])
         else:
-            finished.append(payload.decode())
+            finished.append(payload + b",")
             open_.discard(value[0])
     return ReadGroup(
         half=0,
