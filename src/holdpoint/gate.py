@@ -50,6 +50,8 @@ from holdpoint.policy import refusals
 from holdpoint.policy.decide import decide, facts_needed, passes_on_text
 from holdpoint.policy.rules import Policy
 
+Steps = Generator[Step[Any], Any, Outcome]
+
 PLAIN_READ = frozenset({Effect.READ})
 
 
@@ -67,9 +69,7 @@ def pass_at_once(
     return reading
 
 
-def admit(
-    policy: Policy, submission: Submission, page: str = ""
-) -> Generator[Step[Any], Any, Outcome]:
+def admit(policy: Policy, submission: Submission, page: str = "") -> Steps:
     """Carry one submission from its text to its outcome.
 
     ``page`` is the address under which holds are shown to people; a hold's id is appended.

@@ -15,7 +15,7 @@ from holdpoint.policy.compile import nearest
 _ADDRESS: Final = re.compile(
     r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9_.-]*)):(?P<port>\d{1,5})"
 )
-_WEB_URL: Final = re.compile(r"https?://[^\s/?#@]+(?:/[^\s?#]*)?")
+_WEB_URL: Final = re.compile(r"https?://[^\s/?#@]+")
 
 
 def read_server(value: object, base: FilePath, notes: Notes) -> ServerConfig:
@@ -34,7 +34,8 @@ def read_server(value: object, base: FilePath, notes: Notes) -> ServerConfig:
         notes.problem((*path, "store"), "`store` is empty", "name a file such as `holdpoint.db`")
     web_url = table.web_url.rstrip("/")
     if web_url and not _WEB_URL.fullmatch(web_url):
-        notes.problem((*path, "web_url"), f"`{table.web_url}` is no web address")
+        words = f"`{table.web_url}` is no web address without a path"
+        notes.problem((*path, "web_url"), words, "write `https://holdpoint.example`")
     if not web_url:
         shown = Address("127.0.0.1", web.port) if web.host in ("", "0.0.0.0", "::") else web  # noqa: S104 - compared, not bound
         web_url = f"{'http' if tls is TlsMode.OFF else 'https'}://{shown}"

@@ -7,6 +7,7 @@ that cannot be stored, a probe that breaks. There is no path from an exception t
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -19,7 +20,8 @@ from holdpoint.audit.record import canonical_bytes
 from holdpoint.engine.holds import HoldBook, HoldRefused
 from holdpoint.engine.recorder import Recorder, TrailUnavailable
 from holdpoint.model import limits
-from holdpoint.model.case import Basis, Figure, Parameter
+from holdpoint.model.case import Basis, Case, Figure, Parameter
+from holdpoint.model.decision import Decision
 from holdpoint.model.effects import Reading
 from holdpoint.model.finding import Finding
 from holdpoint.model.hold import Hold, HoldState
@@ -89,6 +91,7 @@ class Engine:
         self.clock = clock
         self.page = page
         self.wait_s = wait_s
+        self._waiting: Counter[str] = Counter()  # passages by the hold they wait for
 
     async def run(self, submission: Submission, passage: Passage, prober: Prober) -> Outcome:
         """Carry one submission to its outcome; never raises but for cancellation."""
@@ -96,11 +99,13 @@ class Engine:
         reply: Any = None
         try:
             while True:
-                try:
-                    step = steps.send(reply)
-                except StopIteration as stop:
-                    outcome: Outcome = stop.value
-                    return outcome
+                # A long text takes long to read and to redact: not on the loop of all sessions.
+                if len(submission.text) > limits.LOOP_TEXT_CHARS_MAX:
+                    step = await asyncio.to_thread(_next, steps, reply)
+                else:
+                    step = _next(steps, reply)
+                if not isinstance(step, Step):
+                    return step
                 reply = await self._carry_out(step, passage, prober)
         except TrailUnavailable as problem:
             return _trail_down(problem)
@@ -147,7 +152,7 @@ class Engine:
             target=case.target.name,
             tier=case.tier.name,
             summary=refusals.summary_of(case, decision),
-            case_json=canonical_bytes(case_document(case, decision)).decode(),
+            case_json=await asyncio.to_thread(_case_json, case, decision),
             findings=decision.findings,
             need=decision.need,
             state=HoldState.OPEN,
@@ -159,6 +164,7 @@ class Engine:
     async def _wait(self, hold: Hold, passage: Passage) -> Hold:
         """Wait in place; a cancel request and a client that goes away have their own ends."""
         passage.waiting(hold, self.page + hold.id)
+        self._waiting[hold.id] += 1
         answer = asyncio.ensure_future(self.book.wait(hold.id, self.wait_s))
         cancelled = asyncio.ensure_future(passage.cancelled.wait())
         try:
@@ -167,17 +173,35 @@ class Engine:
                 return answer.result()
             return await self._end_early(hold, HoldState.CANCELLED)
         except asyncio.CancelledError:
-            await asyncio.shield(self._end_early(hold, HoldState.ABANDONED))
+            # The same statement may wait in another session of the agent: then it goes on.
+            if self._waiting[hold.id] == 1:
+                await asyncio.shield(self._end_early(hold, HoldState.ABANDONED))
             raise
         finally:
             answer.cancel()
             cancelled.cancel()
+            self._waiting[hold.id] -= 1
+            self._waiting += Counter()  # drops the zeros
 
     async def _end_early(self, hold: Hold, state: HoldState) -> Hold:
         """End a hold from the client's side, unless people were faster."""
         await self.book.end(hold.id, state)
         ended = await self.book.get(hold.id)
         return ended if ended is not None else hold
+
+
+def _next(steps: gate.Steps, reply: Any) -> Step[Any] | Outcome:
+    """Advance the gate to its next step, or to its outcome."""
+    try:
+        return steps.send(reply)
+    except StopIteration as stop:
+        outcome: Outcome = stop.value
+        return outcome
+
+
+def _case_json(case: Case, decision: Decision) -> str:
+    """Return the case as people will see it; redacting a long text takes long."""
+    return canonical_bytes(case_document(case, decision)).decode()
 
 
 async def _in_time(probe: Any) -> Figure:

@@ -37,6 +37,7 @@ SESSIONS_MAX: Final = 1_000
 WEB_CONNECTIONS_MAX: Final = 500  # live pages keep one each
 MEMO_ENTRIES_MAX: Final = 20_000
 MEMO_TEXT_BYTES_MAX: Final = 64 * 1024  # chosen: larger texts are decided anew each time
+LOOP_TEXT_CHARS_MAX: Final = 64 * 1024  # measured: longer texts take over 10 ms to read
 HOLDS_OPEN_MAX: Final = 1_000
 HOLDS_OPEN_PER_AGENT_MAX: Final = 50
 NOTE_CHARS_MAX: Final = 4_000
