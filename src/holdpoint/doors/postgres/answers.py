@@ -5,6 +5,11 @@ Here plain reads get their outcome in the trail, statements that went through th
 told how they ended, refusals get their words, and names of statements and portals are kept in step
 with the server. Rows are not looked into: see ``wire.postgres.stream``.
 
+**The queue must never be off by one**, or the gate would take a name for confirmed that the server
+does not have. So an answer that does not fit its head ends the session, and what the server skips
+after an error is followed exactly: ``skipping`` says that it ignores everything up to a Sync that
+has not been sent yet.
+
 This module compiles with mypyc.
 """
 
@@ -20,21 +25,27 @@ from mypy_extensions import i64
 from holdpoint.doors.postgres.pending import (
     CLOSE,
     EXECUTE,
+    FENCE,
     PARSE,
     QUERY,
+    REFUSED,
     SYNC,
     Known,
+    Names,
     Operation,
     Pending,
     Prepared,
 )
+from holdpoint.engine.unavailable import TrailUnavailable
 from holdpoint.model import limits
 from holdpoint.wire.postgres import messages
 from holdpoint.wire.postgres.errors import ProtocolError
 from holdpoint.wire.postgres.stream import skip_unneeded
 
 IDLE: Final = 0x49
+NAME_BYTES_MAX: Final = limits.NAME_CHARS_MAX
 CONNECTION_FAILURE: Final = "08006"
+SYNTAX_ERROR: Final = "42601"  # what the server says to a statement that stands for a refused one
 
 
 class Reads(Protocol):
@@ -56,7 +67,7 @@ class Owner(Protocol):
     def slow_query(self, query: bytes) -> None:
         """Take a Query through the gate; the relay is stopped until ``resume``."""
 
-    def slow_bind(self, payload: bytes, prepared: Prepared) -> None:
+    def slow_bind(self, payload: bytes, name: bytes, prepared: Prepared) -> None:
         """Take a Bind through the gate; the relay is stopped until ``resume``."""
 
     def parameter(self, name: str, value: str) -> None:
@@ -71,8 +82,11 @@ class Owner(Protocol):
     def pause_client(self, paused: bool) -> None:
         """Stop or go on reading from the client."""
 
+    def unrecorded(self, problem: TrailUnavailable) -> None:
+        """Take note that the outcome of a plain read could not be recorded."""
 
-class Answers:
+
+class Answers(Names):
     """What a session has sent, what it waits for, and what the server has acknowledged.
 
     ``owner`` is told of parameters and broken protocol, ``reads`` records plain reads.
@@ -86,26 +100,30 @@ class Answers:
         write_client: Callable[[bytes], None],
         write_server: Callable[[bytes], None],
     ) -> None:
+        super().__init__(owner.known)
         self.owner = owner
         self.reads = reads
         self.session = session
         self.write_client = write_client
         self.write_server = write_server
         self.pending: deque[Pending] = deque()
-        self.statements: dict[bytes, Prepared] = {}
-        self.portals: dict[bytes, Known | Operation] = {}
-        self.parameters: dict[bytes, bytes] = {}
-        self.segment = 0
         self.status = IDLE
         # The open transaction may have changed data.
         self.wrote = False
-        # Texts may be looked up: the server reads strings as the gate does.
-        self.plain = True
+        # Frames of the extended protocol were sent since the last Sync or fence.
+        self.is_open = False
+        self.skipping = False
+        self.stopped = False
         self.draining = False
         self.copying: Operation | None = None
-        self.copy_ended = False
-        self.swallows_sync = False
-        self._server_tail = b""
+        self.copy_is_query = False
+        self.copy_begun = False  # the server reads COPY data
+        self.copy_data = False  # the client has sent some
+        self.copy_ended = False  # ... and CopyDone or CopyFail
+        self.held_sync = False  # see ``relay.Relay._sync_in_copy``
+        self._server_kept: list[bytes] = []
+        self._server_kept_bytes = 0
+        self._server_wanted = 0
         self._server_skip = 0
         self._notices: list[bytes] = []
 
@@ -115,9 +133,24 @@ class Answers:
 
     def server_data(self, data: bytes) -> None:
         """Take bytes from the server; forwards them, with our refusals in their places."""
-        if self._server_tail:
-            data = self._server_tail + data
-            self._server_tail = b""
+        if self._server_kept:
+            self._server_kept.append(data)
+            self._server_kept_bytes += len(data)
+            if self._server_kept_bytes < self._server_wanted:
+                return
+            data = b"".join(self._server_kept)
+            self._server_kept.clear()
+        try:
+            self._walk_server(data)
+        except ProtocolError as problem:
+            self.owner.broken(problem)
+            return
+        if self._notices:
+            self._send_notices()
+        if self.draining:
+            self.drained()
+
+    def _walk_server(self, data: bytes) -> None:
         end: i64 = len(data)
         position: i64 = self._server_skip
         if position >= end:
@@ -126,6 +159,7 @@ class Answers:
             return
         self._server_skip = 0
         forwarded: i64 = 0
+        wanted: i64 = 5
         while True:
             position = skip_unneeded(data, position, end)
             if position >= end:
@@ -137,28 +171,25 @@ class Answers:
             length = i64(read_i32_be(data, position + 1))
             stop: i64 = position + 1 + length
             if length < 4 or length > limits.MESSAGE_BYTES_MAX:
-                self.owner.broken(
-                    ProtocolError(f"the server sent a message length of {length} bytes")
-                )
-                return
+                raise ProtocolError(f"the server sent a message length of {length} bytes")
             if stop > end:
+                wanted = 1 + length
                 break
             replacement = self._server_frame(data[position], data, position, stop)
             if replacement is not None:
                 if position > forwarded:
                     self.write_client(data[forwarded:position])
-                self.write_client(replacement)
+                if replacement:
+                    self.write_client(replacement)
                 forwarded = stop
             position = stop
         if position > forwarded:
             whole = forwarded == 0 and position == end
             self.write_client(data if whole else data[forwarded:position])
         if position < end:
-            self._server_tail = data[position:]
-        if self._notices:
-            self._send_notices()
-        if self.draining:
-            self.drained()
+            self._server_kept.append(data[position:])
+            self._server_kept_bytes = int(end - position)
+            self._server_wanted = int(wanted)
 
     def notice(self, response: bytes) -> None:
         """Send a NoticeResponse of ours between two frames of the server."""
@@ -166,7 +197,7 @@ class Answers:
         self._send_notices()
 
     def _send_notices(self) -> None:
-        if not self._server_skip and not self._server_tail:
+        if not self._server_skip and not self._server_kept:
             for response in self._notices:
                 self.write_client(response)
             self._notices.clear()
@@ -177,28 +208,39 @@ class Answers:
             self._command_complete(data, position, stop)
         elif kind == 0x5A:  # ReadyForQuery
             self._ready(data[position + 5])
-        elif kind == 0x31 or kind == 0x33:  # ParseComplete, CloseComplete
-            self._acknowledged()
+        elif kind == 0x31:  # ParseComplete
+            self._parsed()
+        elif kind == 0x33:  # CloseComplete
+            return self._closed()
         elif kind == 0x45:  # ErrorResponse
             return self._error(data[position + 5 : stop])
-        elif kind == 0x73 or kind == 0x49:  # PortalSuspended, EmptyQueryResponse
-            if self.pending and self.pending[0].kind == EXECUTE:
+        elif kind == 0x73:  # PortalSuspended
+            self._suspended()
+        elif kind == 0x49:  # EmptyQueryResponse
+            if self._head(kind) == EXECUTE:
                 self._finish(self.pending.popleft())
         elif kind == 0x53:  # ParameterStatus
             status = messages.parse_parameter_status(data[position + 5 : stop])
             self.owner.parameter(status.name, status.value)
         elif kind == 0x47:  # CopyInResponse
             self._copy_in()
+        elif kind != 0x48:  # CopyOutResponse
+            raise ProtocolError(f"the server sent an unexpected message 0x{int(kind):02x}")
         return None
 
-    def _command_complete(self, data: bytes, position: i64, stop: i64) -> None:
+    def _head(self, answer: i64) -> int:
+        """Return the kind of entry that an answer of the server belongs to."""
         if not self.pending:
-            return
+            raise ProtocolError(f"the server answered 0x{int(answer):02x} to nothing")
+        return self.pending[0].kind
+
+    def _command_complete(self, data: bytes, position: i64, stop: i64) -> None:
+        kind = self._head(0x43)
         head = self.pending[0]
-        if head.kind == EXECUTE:
+        if kind == EXECUTE:
             self.pending.popleft()
-        elif head.kind != QUERY:
-            return
+        elif kind != QUERY:
+            raise ProtocolError("the server completed what it was not told to run")
         space: i64 = data.rfind(b" ", position + 5, stop)
         rows = -1
         if space >= 0:
@@ -209,157 +251,195 @@ class Answers:
         if head.operation is not None:
             head.operation.tag = data[position + 5 : stop - 1].decode("ascii", "replace")
             head.operation.rows = rows
-        if head.kind == EXECUTE:
+            head.operation.suspended = False
+        if kind == EXECUTE:
+            self._finish(head)
+
+    def _suspended(self) -> None:
+        """Note that a portal has more rows; it goes on with the next Execute."""
+        if self._head(0x73) != EXECUTE:
+            raise ProtocolError("the server suspended what it was not told to run")
+        head = self.pending.popleft()
+        if head.operation is not None:
+            head.operation.suspended = True
+        else:
             self._finish(head)
 
     def _ready(self, status: int) -> None:
         self.status = status
-        if self.pending and self.pending[0].kind in (SYNC, QUERY):
-            head = self.pending.popleft()
-            if head.kind == QUERY:
-                self._finish(head)
-        if status == IDLE and not self.pending:
-            self.wrote = False
-            self.close_portals()
-
-    def has_unsent(self) -> bool:
-        """Tell whether a portal waits that went through the whole gate and has not run.
-
-        SQL's FETCH could run it, so no text passes on its own while there is one.
-        """
-        for bound in self.portals.values():
-            if isinstance(bound, Operation) and not bound.sent:
-                return True
-        return False
-
-    def close_portals(self) -> None:
-        """Forget the portals, which end with their transaction; what never ran is told so."""
-        for bound in self.portals.values():
-            if isinstance(bound, Operation):
-                bound.drop()
-        self.portals.clear()
-        self.parameters.clear()
-
-    def open_portal(self, portal: bytes, bound: Known | Operation) -> None:
-        """Open a portal; one that it replaces and that never ran is told so."""
-        old = self.portals.get(portal)
-        if isinstance(old, Operation):
-            old.drop()
-        self.portals[portal] = bound
-
-    def _acknowledged(self) -> None:
+        kind = self._head(0x5A)
+        if kind != SYNC and kind != QUERY:
+            raise ProtocolError("the server is ready although it has not answered everything")
+        head = self.pending.popleft()
+        if kind == QUERY:
+            self._finish(head)
         if not self.pending:
-            return
-        head = self.pending[0]
-        if head.kind == PARSE:
-            self.pending.popleft()
-            if head.prepared is not None:
-                head.prepared.confirmed = True
-        elif head.kind == CLOSE:
-            self.pending.popleft()
-            self.statements.pop(head.name, None)
+            self.unsure = False
+            if status == IDLE:
+                self.wrote = False
+                self.close_portals()
+
+    def expect_close(self, data: bytes, position: i64, stop: i64) -> None:
+        """Put a Close into the queue."""
+        name = data[position + 6 : stop - 1] if stop - position > 6 else b""
+        name = name[:NAME_BYTES_MAX]  # the server finds a longer one by its beginning
+        if stop - position > 5 and data[position + 5] == messages.STATEMENT:
+            self.pending.append(Pending(CLOSE, name=name, prepared=self.statements.get(name)))
+        else:
+            self.pending.append(Pending(CLOSE, name=name, is_portal=True))
+
+    def _parsed(self) -> None:
+        if self._head(0x31) != PARSE:
+            raise ProtocolError("the server prepared what it was not told to")
+        head = self.pending.popleft()
+        if head.prepared is not None:
+            head.prepared.confirmed = True
+
+    def _closed(self) -> bytes | None:
+        kind = self._head(0x33)
+        head = self.pending.popleft()
+        if kind == FENCE:
+            return b""
+        if kind != CLOSE:
+            raise ProtocolError("the server closed what it was not told to")
+        if not head.is_portal:
+            # Not one that a Parse in the same pipeline has put in its place since.
+            if self.statements.get(head.name) is head.prepared:
+                self.statements.pop(head.name, None)
+            return None
+        bound = self.portals.pop(head.name, None)
+        if isinstance(bound, Operation):
+            bound.drop()
+        return None
 
     def _error(self, payload: bytes) -> bytes | None:
         """Give the error to what it belongs to; skip what the server skips."""
-        self._end_copy()
-        if not self.pending:
+        fields = messages.parse_fields(payload)
+        sqlstate = fields.get("C", "XX000")
+        head = self.pending[0] if self.pending else None
+        if fields.get("V", fields.get("S", "")) in ("FATAL", "PANIC"):
+            if head is not None:  # ``lose`` ends it when the connection closes
+                head.sqlstate = sqlstate
             return None
-        head = self.pending[0]
-        sqlstate = messages.parse_fields(payload).get("C", "XX000")
-        response = head.refusal if head.refusal else None
-        if head.kind == QUERY:
+        response: bytes | None = None
+        if head is not None and head.refusal and sqlstate == SYNTAX_ERROR:
+            response = head.refusal
+        if head is not None and head.kind == QUERY:
             head.sqlstate = sqlstate
             if head.operation is not None:
                 head.operation.sqlstate = sqlstate
-            return response
-        while self.pending and self.pending[0].kind != SYNC:
-            self._skipped(self.pending.popleft(), sqlstate)
+        elif head is None and not self.is_open:
+            raise ProtocolError("the server reported an error of nothing")
+        else:
+            self._skip(sqlstate)
+        self._end_copy()
         return response
 
-    def _skipped(self, entry: Pending, sqlstate: str) -> None:
-        """Take back what the server will not do: everything up to the next Sync."""
-        if entry.kind == PARSE:
-            if self.statements.get(entry.name) is entry.prepared and (
-                entry.prepared is not None and not entry.prepared.confirmed
-            ):
-                del self.statements[entry.name]
-        elif entry.kind == EXECUTE:
-            entry.sqlstate = sqlstate
-            if entry.operation is not None:
-                entry.operation.sqlstate = sqlstate
-            self._finish(entry)
+    def _skip(self, sqlstate: str) -> None:
+        """Take back what the server will not do: everything up to the next Sync.
+
+        The first execution is the one that failed, unless an answer without an entry here (to a
+        Bind, a Describe) has.
+        """
+        first = True
+        while self.pending and self.pending[0].kind != SYNC:
+            entry = self.pending.popleft()
+            if entry.kind == PARSE:
+                if self.statements.get(entry.name) is entry.prepared and (
+                    entry.prepared is not None and not entry.prepared.confirmed
+                ):
+                    del self.statements[entry.name]
+            elif entry.kind == EXECUTE or entry.kind == QUERY:
+                entry.sqlstate = sqlstate
+                if entry.operation is not None:
+                    entry.operation.sqlstate = sqlstate
+                    entry.operation.skipped = not first or entry.kind == QUERY
+                self._finish(entry)
+            first = first and entry.kind != EXECUTE and entry.kind != REFUSED
+        if not self.pending:
+            self.skipping = True
+        waiting = sum([1 for entry in self.pending if entry.kind == SYNC])
+        self.doubt(self.segment - waiting)
 
     def _finish(self, entry: Pending) -> None:
         """Record the outcome of one execution."""
         if entry.number >= 0:
-            self.reads.read_finished(entry.number, entry.rows, entry.sqlstate)
+            try:
+                self.reads.read_finished(entry.number, entry.rows, entry.sqlstate)
+            except TrailUnavailable as problem:
+                self.owner.unrecorded(problem)
+        known = entry.known
         operation = entry.operation
         if operation is not None:
+            known = operation.known
             if operation is self.copying:
                 self._end_copy()
+            operation.suspended = False
             operation.finish()
-        known = entry.known
-        if known is not None:
+        if known is not None and (known.prepares or known.forgets):
             if entry.sqlstate:
-                self._take_back(known)
+                self.take_back(known)
             else:
-                self._confirm(known)
+                self.confirm(known)
 
-    def _take_back(self, known: Known) -> None:
-        """Forget names whose PREPARE has failed."""
-        for name, _ in known.prepares:
-            prepared = self.statements.get(name)
-            if prepared is not None and not prepared.confirmed:
-                del self.statements[name]
-
-    def _confirm(self, known: Known) -> None:
-        """Apply PREPARE and DEALLOCATE once the server has done them."""
-        for name, query in known.prepares:
-            prepared = self.statements.get(name)
-            if prepared is not None and prepared.query == query:
-                prepared.confirmed = True
-        for name in known.forgets:
-            if name == b"*":
-                self.statements.clear()
-            else:
-                self.statements.pop(name, None)
-
-    def define(self, name: bytes, query: bytes, types: bytes = b"") -> bool:
-        """Give a statement its name; False when another one has it already.
-
-        The server would refuse as well. The gate must not wait for that: the next frame could run
-        the other statement while we take it for this one.
-        """
-        old = self.statements.get(name)
-        if name and old is not None:
-            return old.query == query
-        known = self.owner.known(query) if self.plain else None
-        self.statements[name] = Prepared(query, known, self.segment, False, types)
-        return True
+    def start_copy(self, operation: Operation, is_query: bool) -> None:
+        """Note that what is sent now may read COPY data from the client."""
+        self.copying = operation
+        self.copy_is_query = is_query
+        self.copy_begun = False
+        self.copy_data = False
+        self.copy_ended = False
+        self.held_sync = False
 
     def _copy_in(self) -> None:
-        """Note that a server that reads COPY data ignores Sync (manual, "COPY Operations")."""
-        if not self.pending:
-            return
-        head = self.pending[0]
-        if head.kind == QUERY:
+        """Note that the server reads COPY data now; it ignores a Sync that was sent before it."""
+        if self.copying is None:
+            raise ProtocolError("the server asks for COPY data that nobody has announced")
+        self.copy_begun = True
+        if self.copy_is_query:
             self.copy_ended = False  # the next COPY of the same message
-        elif head.kind == EXECUTE and not self.copy_ended:
-            self.swallows_sync = True
-            while len(self.pending) > 1 and self.pending[1].kind == SYNC:
-                del self.pending[1]
+        if not self.copy_data:
+            self.held_sync = False
 
     def _end_copy(self) -> None:
-        self.copying = None
-        self.copy_ended = False
-        self.swallows_sync = False
+        """Note that the server reads no COPY data any more, and send it a Sync that was kept."""
+        operation, self.copying = self.copying, None
+        if operation is None:
+            return
+        if self.held_sync:
+            self.held_sync = False
+            self.send_sync()
+        if operation.guarded and self.pending:
+            self.stopped = True
+            self.draining = True
+
+    def send_sync(self) -> None:
+        """Send a Sync and wait for its answer in the queue."""
+        self.count_sync()
+        self.write_server(messages.SYNC)
+
+    def count_sync(self) -> None:
+        """Note that a Sync is sent: what the server skips ends here."""
+        self.pending.append(Pending(SYNC))
+        self.segment += 1
+        self.skipping = False
+        self.is_open = False
 
     def lose(self) -> None:
         """End everything that still waits for an answer: the connection to the server is gone."""
         while self.pending:
             entry = self.pending.popleft()
-            entry.sqlstate = CONNECTION_FAILURE
+            entry.sqlstate = entry.sqlstate or CONNECTION_FAILURE
             if entry.operation is not None:
                 entry.operation.complete = False
+                entry.operation.sqlstate = entry.sqlstate
             self._finish(entry)
+        for bound in self.portals.values():
+            if isinstance(bound, Operation) and bound.suspended:
+                bound.complete = False
         self.close_portals()
+
+
+def may_pass_in_copy(kind: i64) -> bool:
+    """Tell whether a frame may go to a server that reads COPY data."""
+    return kind == 0x64 or kind == 0x63 or kind == 0x66 or kind == 0x48 or kind == 0x58

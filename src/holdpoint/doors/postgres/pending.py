@@ -19,13 +19,15 @@ EXECUTE: Final = 3  # CommandComplete, EmptyQueryResponse or PortalSuspended
 SYNC: Final = 4  # ReadyForQuery
 QUERY: Final = 5  # ReadyForQuery, after any number of CommandComplete
 REFUSED: Final = 6  # ErrorResponse: a statement made to fail stands where the refused one stood
+FENCE: Final = 7  # CloseComplete, kept from the client: see ``relay.FENCE_FRAME``
 
 
 class Known:
     """A text that passes on its own: a plain read, decided once and remembered.
 
     ``commits`` marks the end of a transaction. ``prepares`` are the names that the text gives to
-    statements with their texts, ``forgets`` the names it deallocates (``*`` for all of them).
+    statements, each with the whole PREPARE, ``forgets`` the names it deallocates (``*`` for all of
+    them). ``alone`` says that it is one statement: if it fails, it has done nothing.
     """
 
     def __init__(
@@ -34,29 +36,44 @@ class Known:
         commits: bool = False,
         prepares: tuple[tuple[bytes, bytes], ...] = (),
         forgets: tuple[bytes, ...] = (),
+        alone: bool = True,
     ) -> None:
         self.text = text
         self.commits = commits
         self.prepares = prepares
         self.forgets = forgets
+        self.alone = alone
 
 
 class Prepared:
     """A named (or the unnamed) statement of a session.
 
-    ``confirmed`` says that the server has acknowledged it; until then only frames of the same
-    ``segment`` (the stretch up to a Sync) can rely on it, because they are skipped if it fails.
-    ``types`` is the end of the Parse message: the parameter types that the client named.
+    If the server has the name at all, then with this text. ``confirmed`` says that it has
+    acknowledged it; until then only frames of the same ``segment`` (the stretch up to a Sync) can
+    rely on it, because they are skipped if it fails. A name of SQL's PREPARE has segment -1: the
+    failure of a Query skips nothing.
+
+    ``types`` is the end of the Parse message: the parameter types that the client named. ``sql``
+    says that ``query`` is the text of a PREPARE. ``epoch`` counts the settings under which the
+    server has read the text; -1 means that nobody knows.
     """
 
     def __init__(
-        self, query: bytes, known: Known | None, segment: int, confirmed: bool, types: bytes = b""
+        self,
+        query: bytes,
+        known: Known | None,
+        segment: int,
+        types: bytes = b"",
+        sql: bool = False,
+        epoch: int = 0,
     ) -> None:
         self.query = query
         self.types = types
         self.known = known
         self.segment = segment
-        self.confirmed = confirmed
+        self.confirmed = False
+        self.sql = sql
+        self.epoch = epoch
 
 
 class Operation:
@@ -65,8 +82,11 @@ class Operation:
     ``wrote`` says that it may have changed data, ``guarded`` that nothing else may be judged
     before it is over (it may change how later statements are read), ``copies`` that it reads COPY
     data from the client.
-    ``statement`` is what was read, if it is one. ``sent`` turns True when the server is told to
-    run it, ``complete`` False when the connection breaks before the answer.
+    ``statement`` is what was read, if it is one. ``known`` has the names that it prepares and
+    forgets. ``sent`` turns True when the server is told to run it, ``skipped`` when the server
+    has not done so because of an earlier error, ``suspended`` while its portal has more rows,
+    ``doubtful`` when an error leaves open whether the portal is there, ``complete`` False when the
+    connection breaks before the answer.
     """
 
     def __init__(
@@ -76,17 +96,22 @@ class Operation:
         self.guarded = guarded
         self.copies = copies
         self.statement = statement
+        self.known: Known | None = None
         self.tag = ""
         self.rows = -1
         self.sqlstate = ""
         self.sent = False
+        self.skipped = False
+        self.suspended = False
+        self.doubtful = False
+        self.segment = 0
         self.complete = True
         self.finished = False
         self.on_finish: Callable[[], None] | None = None
 
     def drop(self) -> None:
-        """Mark the end of an operation whose portal went away before it was executed."""
-        if not self.sent:
+        """Mark the end of an operation whose portal went away before it had run to its end."""
+        if not self.sent or self.suspended:
             self.finish()
 
     def finish(self) -> None:
@@ -97,8 +122,117 @@ class Operation:
                 self.on_finish()
 
 
+class Names:
+    """The names that a session has given to statements and portals, as the server knows them.
+
+    ``known`` looks a text up among those that pass on their own.
+    """
+
+    def __init__(self, known: Callable[[bytes], Known | None]) -> None:
+        self._known = known
+        self.statements: dict[bytes, Prepared] = {}
+        self.portals: dict[bytes, Known | Operation] = {}
+        self.parameters: dict[bytes, bytes] = {}
+        self.segment = 0
+        # Texts may be looked up: the server reads strings as the gate does.
+        self.plain = True
+        # Counts changes of the settings under which text is read. Once there was one, a statement
+        # is judged only when all before it are answered (``careful``), and not while the server
+        # may have changed them without having said so yet (``unsure``; it does at ReadyForQuery).
+        self.epoch = 0
+        self.careful = False
+        self.unsure = False
+
+    def has_unsent(self) -> bool:
+        """Tell whether a portal waits that went through the whole gate and has not run.
+
+        SQL's FETCH could run it, so no text passes on its own while there is one.
+        """
+        for bound in self.portals.values():
+            if isinstance(bound, Operation) and not bound.sent:
+                return True
+        return False
+
+    def close_portals(self) -> None:
+        """Forget the portals, which end with their transaction; what never ran is told so."""
+        for bound in self.portals.values():
+            if isinstance(bound, Operation):
+                bound.drop()
+        self.portals.clear()
+        self.parameters.clear()
+
+    def open_portal(self, portal: bytes, bound: Known | Operation) -> None:
+        """Open a portal; one that it replaces and that never ran is told so."""
+        old = self.portals.get(portal)
+        if isinstance(old, Operation):
+            old.drop()
+        self.portals[portal] = bound
+
+    def doubt(self, segment: int) -> None:
+        """Mark the portals of a segment that failed: whether they are there, nobody knows."""
+        for bound in self.portals.values():
+            if isinstance(bound, Operation) and bound.segment <= segment and not bound.finished:
+                bound.doubtful = True
+
+    def take_back(self, known: Known) -> None:
+        """Forget names whose PREPARE has failed.
+
+        An error undoes no PREPARE before it in the same message: then the server may have the name.
+        """
+        for name, _ in known.prepares:
+            prepared = self.statements.get(name)
+            if prepared is not None and not prepared.confirmed:
+                if known.alone:
+                    del self.statements[name]
+                else:
+                    prepared.confirmed = True
+
+    def confirm(self, known: Known) -> None:
+        """Apply PREPARE and DEALLOCATE once the server has done them."""
+        for name, query in known.prepares:
+            if self.define_sql(name, query):
+                self.statements[name].confirmed = True
+        for name in known.forgets:
+            if name == b"*":
+                self.statements.clear()
+            else:
+                self.statements.pop(name, None)
+
+    def define(self, name: bytes, query: bytes, types: bytes = b"") -> bool:
+        """Give a statement its name; False when another one has it already.
+
+        The server would refuse as well. The gate must not wait for that: the next frame could run
+        the other statement while we take it for this one.
+        """
+        old = self.statements.get(name)
+        if name and old is not None:
+            return old.query == query and not old.sql and old.epoch == self.epoch
+        known = self._known(query) if self.plain and not self.unsure else None
+        epoch = -1 if self.unsure else self.epoch
+        self.statements[name] = Prepared(query, known, self.segment, types, False, epoch)
+        return True
+
+    def define_sql(self, name: bytes, query: bytes) -> bool:
+        """Give a name by SQL's PREPARE, whose whole text is ``query``; False when it is taken.
+
+        What it prepares is judged each time it is bound: the text itself is that of a PREPARE.
+        """
+        old = self.statements.get(name)
+        if old is not None:
+            return old.query == query and old.sql
+        self.statements[name] = Prepared(query, None, -1, b"", True, self.epoch)
+        return True
+
+    def define_all(self, prepares: tuple[tuple[bytes, bytes], ...]) -> bool:
+        """Give names to statements that a text through the whole gate prepares."""
+        return all(self.define_sql(name, query) for name, query in prepares)
+
+
 class Pending:
-    """One entry of the queue. ``number`` is the trail's number of a plain read, -1 for none."""
+    """One entry of the queue. ``number`` is the trail's number of a plain read, -1 for none.
+
+    ``name`` is that of a statement, or of a portal if ``is_portal``.
+    """
 
     def __init__(
         self,
@@ -109,6 +243,7 @@ class Pending:
         prepared: Prepared | None = None,
         known: Known | None = None,
         refusal: bytes = b"",
+        is_portal: bool = False,
     ) -> None:
         self.kind = kind
         self.number = number
@@ -117,5 +252,6 @@ class Pending:
         self.prepared = prepared
         self.known = known
         self.refusal = refusal
+        self.is_portal = is_portal
         self.rows = -1
         self.sqlstate = ""

@@ -22,10 +22,17 @@ from typing import Final
 from librt.strings import read_i32_be
 from mypy_extensions import i64
 
-from holdpoint.doors.postgres.answers import Answers, Owner, Reads
+from holdpoint.doors.postgres import refusing
+from holdpoint.doors.postgres.answers import (
+    NAME_BYTES_MAX,
+    Answers,
+    Owner,
+    Reads,
+    may_pass_in_copy,
+)
 from holdpoint.doors.postgres.pending import (
-    CLOSE,
     EXECUTE,
+    FENCE,
     PARSE,
     QUERY,
     REFUSED,
@@ -33,16 +40,17 @@ from holdpoint.doors.postgres.pending import (
     Operation,
     Pending,
 )
+from holdpoint.doors.postgres.refusing import REFUSED_PARSE, REFUSED_QUERY
 from holdpoint.engine.recorder import TrailUnavailable
 from holdpoint.model import limits
-from holdpoint.wire.postgres import errors, frames, messages
+from holdpoint.wire.postgres import frames, messages
 from holdpoint.wire.postgres.errors import ProtocolError
 from holdpoint.wire.postgres.frames import frame
 
-# What the server is made to fail on; it shows up in the server's log and says why.
-REFUSED_TEXT: Final = b"holdpoint refused this statement"
-REFUSED_QUERY: Final = messages.query(REFUSED_TEXT)
-REFUSED_PARSE: Final = messages.parse(b"holdpoint_refused", REFUSED_TEXT)
+# Stands before a Query among frames of the extended protocol. An error of those makes the server
+# skip the Query; without the fence nobody could tell it from an error of the Query itself. To close
+# what is not there changes nothing; its answer is kept from the client.
+FENCE_FRAME: Final = messages.close(messages.PORTAL, b"holdpoint fence")
 
 # What becomes of a client's frame.
 PASS: Final = 0
@@ -50,6 +58,10 @@ STOPPED: Final = 1  # it goes through the whole gate
 STOPPED_BEFORE: Final = 2  # it must wait for answers that are due, or the session is broken
 DROPPED: Final = 3  # refused; a Parse that fails stands in its place
 DROPPED_QUERY: Final = 4  # refused; a Query that fails stands in its place
+FENCED: Final = 5  # a fence goes first, then the frame is looked at again
+IGNORED: Final = 6  # the server would not look at it: it is not forwarded
+FLUSHED: Final = 7  # a Flush goes in its place
+GUARDED: Final = 8  # forwarded, then nothing more until it is answered
 
 CURSOR_TEXT: Final = "FETCH ALL FROM cursor"
 
@@ -66,8 +78,7 @@ class Relay(Answers):
         write_server: Callable[[bytes], None],
     ) -> None:
         super().__init__(owner, reads, session, write_client, write_server)
-        # The client's direction stands still: a statement is at the gate, or answers are due.
-        self.stopped = False
+        self.gone = False  # the client is
         self._backlog: list[bytes] = []
         self._backlog_bytes = 0
         self._wanted = 0
@@ -96,6 +107,8 @@ class Relay(Answers):
 
     def resume(self) -> None:
         """Go on with what the client has sent since the relay was stopped."""
+        if self.gone:
+            return
         self.stopped = False
         if self._backlog:
             data = b"".join(self._backlog)
@@ -131,7 +144,8 @@ class Relay(Answers):
                 self._break(f"a message length of {length} bytes is not possible")
                 return
             if stop > end:
-                if kind == 0x64 and self._may_pass(kind):  # CopyData streams through
+                if kind == 0x64:  # CopyData streams through
+                    self.copy_data = True
                     self._client_skip = int(stop - end)
                     position = end
                 elif length > limits.MESSAGE_BYTES_MAX:
@@ -143,6 +157,11 @@ class Relay(Answers):
                 break
             verdict = self._client_frame(kind, data, position, stop)
             if verdict != PASS:
+                if verdict == GUARDED:
+                    self._forward(data, forwarded, stop)
+                    self._keep(data[stop:])
+                    self._drain()
+                    return
                 self._forward(data, forwarded, position)
                 if verdict == STOPPED_BEFORE:  # the frame itself must be looked at again
                     self._keep(data[position:])
@@ -157,6 +176,12 @@ class Relay(Answers):
                     self.write_server(REFUSED_QUERY)
                 elif verdict == DROPPED:
                     self.write_server(REFUSED_PARSE)
+                elif verdict == FLUSHED:
+                    self.write_server(messages.FLUSH)
+                elif verdict == FENCED:
+                    self._fence()
+                    forwarded = position
+                    continue
             position = stop
         self._forward(data, forwarded, position)
         if position < end:
@@ -173,81 +198,95 @@ class Relay(Answers):
 
     def _client_frame(self, kind: i64, data: bytes, position: i64, stop: i64) -> int:
         """Look at one whole frame and say what becomes of it."""
-        if self.copying is not None and not self._may_pass(kind):
-            if self.copy_ended:
+        if self.skipping and kind != 0x53 and kind != 0x58:
+            return IGNORED
+        if self.copying is not None:
+            if kind == 0x53:
+                return self._sync_in_copy()
+            if not may_pass_in_copy(kind):
+                if not self.copy_ended:
+                    self._break("a statement came in the middle of COPY data")
                 return STOPPED_BEFORE
-            self._break("a statement came in the middle of COPY data")
-            return STOPPED_BEFORE
         if kind == 0x42:  # Bind
+            self.is_open = True
             return self._bind(data, position, stop)
         if kind == 0x45:  # Execute
+            self.is_open = True
             return self._execute(data, position, stop)
         if kind == 0x53:  # Sync
-            if not self.swallows_sync:
-                self.pending.append(Pending(SYNC))
-                self.segment += 1
+            self.count_sync()
             return PASS
-        if kind == 0x51:  # Query
-            return self._query(data, position, stop)
         if kind == 0x50:  # Parse
+            self.is_open = True
             return self._parse(data, position, stop)
         return self._other(kind, data, position, stop)
 
     def _other(self, kind: i64, data: bytes, position: i64, stop: i64) -> int:
         if kind == 0x44 or kind == 0x48:  # Describe, Flush
+            self.is_open = True
             return PASS
         if kind == 0x43:  # Close
-            if stop - position > 6 and data[position + 5] == messages.STATEMENT:
-                name = data[position + 6 : stop - 1]
-                self.pending.append(Pending(CLOSE, name=name))
-            else:
-                self.pending.append(Pending(CLOSE))
+            self.is_open = True
+            self.expect_close(data, position, stop)
             return PASS
         if kind == 0x64:  # CopyData
+            self.copy_data = True
             return PASS
         if kind == 0x63 or kind == 0x66:  # CopyDone, CopyFail
             self.copy_ended = True
-            self.swallows_sync = False
+            self.copy_data = False
+            self.held_sync = False
             return PASS
         if kind == 0x58:  # Terminate
             self.owner.over()
             return PASS
-        what = "FunctionCall" if kind == 0x46 else f"a message of type 0x{int(kind):02x}"
-        self._refusal(
-            QUERY,
-            "0A000",
-            f"refused: {what} does not pass through Holdpoint",
-            "use SQL: what a function call does must be readable",
-        )
+        if self.is_open:
+            return FENCED
+        if kind == 0x51:  # Query
+            return self._query(data, position, stop)
+        self._refuse(QUERY, refusing.no_such_frame(int(kind)))
         return DROPPED_QUERY
 
-    def _may_pass(self, kind: i64) -> bool:
-        """Tell whether a frame may go to a server that reads COPY data."""
-        return (
-            kind == 0x64
-            or kind == 0x63
-            or kind == 0x66
-            or kind == 0x48
-            or (kind == 0x53)
-            or kind == 0x58
-        )
+    def _fence(self) -> None:
+        self.pending.append(Pending(FENCE))
+        self.is_open = False
+        self.write_server(FENCE_FRAME)
+
+    def _sync_in_copy(self) -> int:
+        """Say what becomes of a Sync while COPY data may be read.
+
+        A server that reads COPY data ignores Sync (manual, "COPY Operations"); one that has found
+        an error in the data answers it, and nobody can tell from here which of the two it will be.
+        So the Sync is kept back until the COPY is over: dropped if the server ignored it for
+        certain, sent after the error if not.
+        """
+        if self.copy_ended and not self.copy_is_query:
+            self.count_sync()
+            return PASS
+        if not self.copy_begun or self.copy_data or self.copy_ended:
+            self.held_sync = True
+        return IGNORED if self.copy_is_query else FLUSHED
 
     def _query(self, data: bytes, position: i64, stop: i64) -> int:
         query = data[position + 5 : stop - 1]
         if data[stop - 1] != 0 or query.find(b"\x00") >= 0:
             self._break("the text of a Query must end with its only NUL byte")
             return STOPPED_BEFORE
-        known = self.owner.known(query) if self.plain and not self.has_unsent() else None
-        if known is None or (known.commits and self.wrote):
+        if self.careful and self.pending:
+            return STOPPED_BEFORE
+        known = None
+        if self.plain and not self.unsure and not self.has_unsent():
+            known = self.owner.known(query)
+        if known is None or (known.commits and self.wrote) or len(query) > limits.READ_BYTES_MAX:
             return STOPPED
         for name, text in known.prepares:
-            if not self.define(name, text):
-                self._name_taken(QUERY, name)
+            if not self.define_sql(name, text):
+                self._refuse(QUERY, refusing.name_taken(name))
                 return DROPPED_QUERY
         try:
             number = self.reads.read_started(self.session, known.text, None)
         except TrailUnavailable as problem:
-            self._trail_failed(QUERY, problem)
+            self._refuse(QUERY, refusing.trail_failed(problem))
             return DROPPED_QUERY
         self.pending.append(Pending(QUERY, number, known=known))
         return PASS
@@ -260,20 +299,19 @@ class Relay(Answers):
             return STOPPED_BEFORE
         name = data[position + 5 : name_end]
         query = data[name_end + 1 : query_end]
+        if self.careful and self.pending:
+            return STOPPED_BEFORE
+        if len(name) > NAME_BYTES_MAX:
+            self._refuse(REFUSED, refusing.name_long(name))
+            return DROPPED
         if name and len(self.statements) >= limits.STATEMENT_NAME_COUNT_MAX:
-            self._refusal(
-                REFUSED, "53400", f"refused: {len(self.statements):,} prepared statements are open"
-            )
+            self._refuse(REFUSED, refusing.too_many("prepared statements"))
             return DROPPED
         if not self.define(name, query, data[query_end + 1 : stop]):
-            self._name_taken(REFUSED, name)
+            self._refuse(REFUSED, refusing.name_taken(name))
             return DROPPED
         self.pending.append(Pending(PARSE, name=name, prepared=self.statements[name]))
         return PASS
-
-    def _name_taken(self, kind: int, name: bytes) -> None:
-        shown = name.decode("utf-8", "replace")
-        self._refusal(kind, "42P05", f"prepared statement `{shown}` already exists")
 
     def _bind(self, data: bytes, position: i64, stop: i64) -> int:
         portal_end: i64 = data.find(b"\x00", position + 5, stop)
@@ -281,27 +319,35 @@ class Relay(Answers):
         if name_end < 0:
             self._break("a Bind message is cut short")
             return STOPPED_BEFORE
-        name = data[portal_end + 1 : name_end]
+        name = data[portal_end + 1 : name_end][:NAME_BYTES_MAX]
+        portal = data[position + 5 : portal_end]
+        if len(portal) > NAME_BYTES_MAX:
+            self._refuse(REFUSED, refusing.name_long(portal))
+            return DROPPED
         prepared = self.statements.get(name)
         if prepared is None:
-            shown = name.decode("utf-8", "replace")
-            self._refusal(
-                REFUSED,
-                "26000",
-                f"prepared statement `{shown}` does not exist",
-                "prepare it in this session, through Holdpoint",
-            )
+            self._refuse(REFUSED, refusing.no_statement(name))
             return DROPPED
         if not prepared.confirmed and prepared.segment != self.segment:
             if not self.pending:  # its answer can no longer come: the server does not have it
                 del self.statements[name]
             return STOPPED_BEFORE
+        old = self.portals.get(portal)
+        if isinstance(old, Operation) and (not old.sent or old.suspended):
+            self._refuse(REFUSED, refusing.portal_taken())
+            return DROPPED
         known = prepared.known
-        if known is None or not self.plain or (known.commits and self.wrote) or self.has_unsent():
+        if (
+            known is None
+            or not self.plain
+            or self.unsure
+            or (known.commits and self.wrote)
+            or self.has_unsent()
+            or len(prepared.query) + (stop - position) > limits.READ_BYTES_MAX
+        ):
             return STOPPED
-        portal = data[position + 5 : portal_end]
         if len(self.portals) >= limits.STATEMENT_NAME_COUNT_MAX:
-            self._refusal(REFUSED, "53400", f"refused: {len(self.portals):,} portals are open")
+            self._refuse(REFUSED, refusing.too_many("portals"))
             return DROPPED
         self.open_portal(portal, known)
         self.parameters[portal] = data[name_end + 1 : stop]
@@ -312,29 +358,42 @@ class Relay(Answers):
         if portal_end != stop - 5:
             self._break("an Execute message is cut short")
             return STOPPED_BEFORE
-        portal = data[position + 5 : portal_end]
+        portal = data[position + 5 : portal_end][:NAME_BYTES_MAX]
         bound = self.portals.get(portal)
+        if self.careful:
+            self.unsure = True
         if isinstance(bound, Operation):
-            self.pending.append(Pending(EXECUTE, operation=bound))
-            bound.sent = True
-            if bound.copies:
-                self._start_copy(bound)
-            if bound.guarded and not bound.finished:
-                self._keep_guard()
-            return PASS
+            if bound.doubtful and not bound.finished:
+                self._refuse(REFUSED, refusing.doubtful_portal())
+                return DROPPED
+            return self._execute_operation(bound)
+        if bound is None and not portal:
+            self._refuse(REFUSED, refusing.no_portal())
+            return DROPPED
         # A portal that no Bind has opened here is a cursor, decided when it was declared.
         text = bound.text if bound is not None else CURSOR_TEXT
         if bound is not None:
             for name, query in bound.prepares:
-                if not self.define(name, query):
-                    self._name_taken(REFUSED, name)
+                if not self.define_sql(name, query):
+                    self._refuse(REFUSED, refusing.name_taken(name))
                     return DROPPED
         try:
             number = self.reads.read_started(self.session, text, self.parameters.get(portal))
         except TrailUnavailable as problem:
-            self._trail_failed(REFUSED, problem)
+            self._refuse(REFUSED, refusing.trail_failed(problem))
             return DROPPED
         self.pending.append(Pending(EXECUTE, number, known=bound))
+        return PASS
+
+    def _execute_operation(self, operation: Operation) -> int:
+        """Run a portal whose Bind went through the whole gate."""
+        self.pending.append(Pending(EXECUTE, operation=operation))
+        operation.sent = True
+        if operation.copies:
+            self.start_copy(operation, is_query=False)
+        elif operation.guarded and not operation.finished:
+            self.unsure = True
+            return GUARDED
         return PASS
 
     def _begin_slow(self, kind: i64, data: bytes, position: i64, stop: i64) -> None:
@@ -346,53 +405,61 @@ class Relay(Answers):
         payload = data[position + 5 : stop]
         name_end = payload.find(b"\x00", payload.find(b"\x00") + 1)
         name = payload[payload.find(b"\x00") + 1 : name_end]
-        self.owner.slow_bind(payload, self.statements[name])
+        name = name[:NAME_BYTES_MAX]
+        self.owner.slow_bind(payload, name, self.statements[name])
 
     def run_query(self, query: bytes, operation: Operation) -> None:
         """Send a Query that the gate let through."""
+        if self.skipping:  # what was sent before it has failed meanwhile
+            self._skip_operation(operation)
+            return
         self.pending.append(Pending(QUERY, operation=operation))
         operation.sent = True
         if operation.wrote:
             self.wrote = True
         if operation.copies:
-            self._start_copy(operation)
+            self.start_copy(operation, is_query=True)
         self.write_server(messages.query(query))
-        self._go_on(operation)
+        if operation.guarded and not operation.copies:
+            self.draining = True
+        else:
+            self.resume()
 
     def run_bind(self, payload: bytes, operation: Operation) -> None:
         """Send a Bind that the gate let through; the operation runs when its portal is executed."""
+        if self.skipping:
+            self._skip_operation(operation)
+            return
         portal = payload[: payload.find(b"\x00")]
+        operation.segment = self.segment
         self.open_portal(portal, operation)
         if operation.wrote:
             self.wrote = True
         self.write_server(frame(frames.BIND, payload))
         self.resume()
 
-    def define_all(self, prepares: tuple[tuple[bytes, bytes], ...]) -> bool:
-        """Give names to statements that a text through the whole gate prepares."""
-        return all(self.define(name, query) for name, query in prepares)
+    def _skip_operation(self, operation: Operation) -> None:
+        operation.skipped = True
+        operation.finish()
+        self.resume()
 
     def refuse(self, kind: int, response: bytes) -> None:
         """Let the server fail in place of the refused frame, and go on with our words."""
-        self.pending.append(Pending(kind, refusal=response))
-        self.write_server(REFUSED_QUERY if kind == QUERY else REFUSED_PARSE)
+        if not self.skipping:
+            self._refuse(kind, response)
+            self.write_server(REFUSED_QUERY if kind == QUERY else REFUSED_PARSE)
         self.resume()
+
+    def _refuse(self, kind: int, response: bytes) -> None:
+        """Put a refusal into the queue; in the extended protocol it skips up to Sync."""
+        self.pending.append(Pending(kind, refusal=response))
+        if kind == REFUSED:
+            self.skipping = True
 
     def flush(self) -> None:
         """Ask the server for the answers it may have kept back."""
         if self.pending and self.pending[-1].kind not in (QUERY, SYNC):
             self.write_server(messages.FLUSH)
-
-    def _go_on(self, operation: Operation) -> None:
-        if operation.guarded and not operation.finished:
-            self.draining = True
-            return
-        self.resume()
-
-    def _keep_guard(self) -> None:
-        """Stop after this frame until the server has answered it."""
-        self.stopped = True
-        self.draining = True
 
     def _drain(self) -> None:
         """Stop until every answer that is due has come."""
@@ -407,33 +474,31 @@ class Relay(Answers):
             self.draining = False
             self.resume()
 
-    def _start_copy(self, operation: Operation) -> None:
-        self.copying = operation
-        self.copy_ended = False
+    def leave(self) -> None:
+        """Bring what runs to its end without the client; what has not begun does not begin."""
+        self.gone = True
+        self.stopped = True
+        self._backlog.clear()
+        if self.copying is not None:
+            self.held_sync = False
+            self.copy_ended = True
+            self.write_server(messages.copy_fail("the client went away"))
+        if self.skipping or (self.pending and self.pending[-1].kind not in (QUERY, SYNC)):
+            self.send_sync()
 
     def _refuse_long(self, kind: i64, rest: int) -> None:
         """Drop a message that is too long to be looked at; the session goes on after it."""
         self._client_skip = rest
         self._discard = True
-        limit = limits.MESSAGE_BYTES_MAX // (1024 * 1024)
+        if self.skipping:
+            return
         which = QUERY if kind == 0x51 or kind == 0x46 else REFUSED
-        self._refusal(
-            which, "54000", f"refused: the message is longer than {limit} MiB", "send it in parts"
-        )
+        if which == QUERY and self.is_open:
+            self._fence()
+        self._refuse(which, refusing.too_long())
         self.write_server(REFUSED_QUERY if which == QUERY else REFUSED_PARSE)
-
-    def _refusal(self, kind: int, sqlstate: str, message: str, hint: str = "") -> None:
-        response = errors.error_response("ERROR", sqlstate, message, hint=hint)
-        self.pending.append(Pending(kind, refusal=response))
-
-    def _trail_failed(self, kind: int, problem: Exception) -> None:
-        self._refusal(
-            kind,
-            "58030",
-            f"refused: the audit trail cannot be written: {problem}",
-            "nothing ran; the operator must mend the trail, `holdpoint doctor` says how",
-        )
 
     def _break(self, message: str) -> None:
         self.stopped = True
+        self.gone = True  # nothing more from this client
         self.owner.broken(ProtocolError(message))

@@ -11,16 +11,18 @@ import structlog
 from holdpoint import gate, sql
 from holdpoint.doors.postgres.handshake import Arrival
 from holdpoint.doors.postgres.memo import Memo
-from holdpoint.doors.postgres.pending import QUERY, REFUSED, SYNC, Known, Operation, Prepared
+from holdpoint.doors.postgres.pending import QUERY, REFUSED, Known, Operation, Prepared
 from holdpoint.doors.postgres.relay import Relay
 from holdpoint.doors.postgres.upstream import Upstream
 from holdpoint.engine.driver import Engine, Prober
+from holdpoint.engine.recorder import TrailUnavailable
 from holdpoint.model import limits
 from holdpoint.model.case import Parameter
 from holdpoint.model.effects import (
     Access,
     Dialect,
     Effect,
+    MarkKind,
     Reading,
     SessionView,
     Statement,
@@ -119,6 +121,7 @@ class Session:
             any(statement.transaction in ENDS_TRANSACTION for statement in reading.statements),
             _prepares(reading),
             _forgets(reading),
+            len(reading.statements) == 1,
         )
         self._memo.put(query, known)
         return known
@@ -128,7 +131,7 @@ class Session:
         passage = Passage(self, lambda operation: self.relay.run_query(query, operation))
         self._begin(passage, QUERY, query, None)
 
-    def slow_bind(self, payload: bytes, prepared: Prepared) -> None:
+    def slow_bind(self, payload: bytes, name: bytes, prepared: Prepared) -> None:
         """Take a Bind through the gate, with its values."""
         try:
             bind = messages.parse_bind(payload)
@@ -136,10 +139,18 @@ class Session:
             self.broken(problem)
             return
         passage = Passage(self, lambda operation: self.relay.run_bind(payload, operation))
-        self._begin(passage, REFUSED, prepared.query, _parameters(bind, prepared.types))
+        passage.unreadable = prepared.epoch != self.relay.epoch
+        query = prepared.query
+        if prepared.sql:
+            # Its text is a PREPARE, which does nothing; what is bound is what EXECUTE would run.
+            quoted = b'"' + name.replace(b'"', b'""') + b'"'
+            query = query + b";\nEXECUTE " + quoted
+            passage.is_foreign = True
+        self._begin(passage, REFUSED, query, _parameters(bind, prepared.types))
 
     def parameter(self, name: str, value: str) -> None:
         """Follow the settings that change how text is read."""
+        before = self._view
         if name == "standard_conforming_strings":
             self._view = SessionView(
                 standard_conforming_strings=value == "on", encoding=self._view.encoding
@@ -153,6 +164,13 @@ class Session:
         self.relay.plain = (
             self._view.standard_conforming_strings and self._view.encoding == READABLE_ENCODING
         )
+        if self._view != before:
+            self.relay.epoch += 1
+            self.relay.careful = self._client_transport is not None
+
+    def unrecorded(self, problem: TrailUnavailable) -> None:
+        """Take note that the outcome of a plain read could not be recorded."""
+        log.error("trail.unavailable", session=self.id, problem=str(problem))
 
     def broken(self, problem: ProtocolError) -> None:
         """End the session with words: one of the peers does not keep to the protocol."""
@@ -194,21 +212,17 @@ class Session:
     def client_lost(self) -> None:
         """Abandon what waits; what runs is followed to its end, so that the trail knows it."""
         self.relay.write_client = self._write_nothing
-        self.relay.stopped = True
         self._client_transport = None
-        if self._passage is not None and not self._passage.sent:
-            for task in self._tasks:
-                task.cancel()
+        passage = self._passage
+        if passage is not None and passage.is_waiting and passage.task is not None:
+            passage.task.cancel()
         self._spawn(self._leave())
 
     async def _leave(self) -> None:
         """Let the server finish what it runs, then say goodbye."""
         channel, relay = self.upstream.channel, self.relay
         self.server_pressure(False)
-        if relay.copying is not None:
-            channel.write(messages.copy_fail("the client went away"))
-        if relay.pending and relay.pending[-1].kind not in (QUERY, SYNC):
-            channel.write(messages.SYNC)
+        relay.leave()
         waited = 0.0
         while relay.pending and not channel.lost and waited < limits.CLIENT_GONE_GRACE_S:
             await asyncio.sleep(LEAVE_POLL_S)
@@ -243,33 +257,66 @@ class Session:
         parameters: tuple[Parameter, ...] | None,
     ) -> None:
         self._passage = passage
+        passage.unreadable = passage.unreadable or (self.relay.unsure and kind == QUERY)
         try:
             text = query.decode()
         except UnicodeDecodeError:
             # Kept readable for people, and marked: the gate does not know what the server reads.
             text = query.decode("utf-8", "backslashreplace")
             passage.unreadable = True
-        self._spawn(self._through_gate(passage, kind, self._submission(text, parameters, passage)))
+        if not passage.is_foreign:
+            passage.note_names(sql.read(text))
+            text = self._with_prepared(text)
+        work = self._through_gate(passage, kind, self._submission(text, parameters, passage))
+        passage.task = self._spawn(work)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _with_prepared(self, text: str) -> str:
+        """Put what a text EXECUTEs before it, as PREPARE.
+
+        So people see what would run, and an approval binds to it: the name may mean something else
+        the next time.
+        """
+        if "execute" not in text.lower():
+            return text
+        parts = [
+            self._as_prepare(mark.subject)
+            for statement in sql.read(text).statements
+            for mark in statement.marks
+            if mark.kind is MarkKind.UNREADABLE and mark.subject
+        ]
+        return "".join(dict.fromkeys(parts)) + text
+
+    def _as_prepare(self, name: str) -> str:
+        """Return what a name stands for as a PREPARE with its end; nothing if that is not known."""
+        prepared = self.relay.statements.get(name.encode())
+        if prepared is None or not prepared.confirmed or prepared.epoch != self.relay.epoch:
+            return ""
+        try:
+            query = prepared.query.decode()
+        except UnicodeDecodeError:
+            return ""
+        if prepared.sql:
+            return query + ";\n"
+        quoted = '"' + name.replace('"', '""') + '"'
+        return f"PREPARE {quoted} AS {query}\n;\n"
 
     def _submission(
         self,
         text: str,
         parameters: tuple[Parameter, ...] | None,
-        passage: Passage | None = None,
+        passage: Passage,
     ) -> Submission:
-        view = self._view
-        if passage is not None:
-            view = SessionView(
-                standard_conforming_strings=view.standard_conforming_strings,
-                encoding="unreadable" if passage.unreadable else view.encoding,
-                prepared=self._prepared_statements() if "execute" in text.lower() else (),
-                portals=self._portals(),
-            )
+        view = SessionView(
+            standard_conforming_strings=self._view.standard_conforming_strings,
+            encoding="unreadable" if passage.unreadable else self._view.encoding,
+            portals=self._portals(),
+        )
         arrival = self.arrival
         return Submission(
             agent=arrival.agent,
@@ -285,15 +332,6 @@ class Session:
             parameters=parameters,
             may_wait=not self.relay.wrote,
         )
-
-    def _prepared_statements(self) -> tuple[tuple[str, Statement], ...]:
-        """Return what the session's prepared statements do, for texts that EXECUTE them."""
-        found: list[tuple[str, Statement]] = []
-        for name, prepared in self.relay.statements.items():
-            reading = sql.read(prepared.query.decode("utf-8", "replace"))
-            if name and len(reading.statements) == 1 and prepared.confirmed:
-                found.append((name.decode("utf-8", "replace"), reading.statements[0]))
-        return tuple(found)
 
     def _portals(self) -> tuple[tuple[str, Statement], ...]:
         """Return portals that went through the gate and have not run: FETCH could run them."""
@@ -347,12 +385,24 @@ class Passage:
         self._send = send
         self.cancelled = asyncio.Event()
         self.is_waiting = False
+        self.task: asyncio.Task[None] | None = None
         self.unreadable = False
+        # The gate reads another text than the server: a portal's, put into words.
+        self.is_foreign = False
         self.sent = False
+        self._names: Known | None = None
+
+    def note_names(self, reading: Reading) -> None:
+        """Note the names that the server's own text gives and takes."""
+        prepares, forgets = _prepares(reading), _forgets(reading)
+        if prepares or forgets:
+            self._names = Known("", False, prepares, forgets, len(reading.statements) == 1)
 
     def waiting(self, hold: Hold, page: str) -> None:
         """Tell the client that it waits for people, and where."""
         self.is_waiting = True
+        if self._session.relay.gone and self.task is not None:
+            self.task.cancel()  # the client went away before it had to wait
         self._session.waiting(hold, page)
 
     async def execute(self, started: int, reading: Reading) -> Execution:
@@ -362,10 +412,12 @@ class Passage:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
         operation = operation_of(reading)
+        operation.known = self._names
+        operation.guarded = operation.guarded or self._names is not None
         operation.on_finish = lambda: _settle(done)
-        if self._session.upstream.channel.lost:
+        if self._session.upstream.channel.lost or relay.gone:
             return Execution(ran=False, sqlstate="08006")
-        if not relay.define_all(_prepares(reading)):
+        if self._names is not None and not relay.define_all(self._names.prepares):
             return Execution(ran=False, sqlstate="42P05")
         begun = loop.time()
         self.sent = True
@@ -376,7 +428,7 @@ class Passage:
             rows=operation.rows,
             sqlstate=operation.sqlstate,
             duration_us=int((loop.time() - begun) * 1_000_000),
-            ran=operation.sent,
+            ran=operation.sent and not operation.skipped,
             complete=operation.complete,
         )
 
@@ -394,7 +446,7 @@ def operation_of(reading: Reading) -> Operation:
     )
     return Operation(
         wrote=reading.effects != ONLY_READS,
-        guarded=not reading.effects <= UNGUARDED or bool(_prepares(reading)),
+        guarded=not reading.effects <= UNGUARDED,
         copies=copies,
         statement=reading.statements[0] if len(reading.statements) == 1 else None,
     )

@@ -1,0 +1,514 @@
+"""A real gate for the door's tests, in a thread of its own, and clients that speak to it."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+import psycopg
+import uvloop
+
+from holdpoint import app
+from holdpoint.audit.export import head_from_line
+from holdpoint.audit.heads import public_from_text
+from holdpoint.audit.outcomes import Outcomes
+from holdpoint.audit.verify import Report, verify
+from holdpoint.config import Config, load
+from holdpoint.engine.holds import HoldBook
+from holdpoint.model.hold import Answer, Hold, HoldState
+from holdpoint.store import Store
+from holdpoint.store import records as rows
+from holdpoint.wire.postgres import frames, messages, scram, startup
+from holdpoint.wire.postgres.frames import Frame, FrameReader
+
+SECRET = "a secret of the agent"
+AGENTS = ("claude", "gpt")
+DEADLINE_S = 15.0
+
+TIERS = {"replica": "read-only", "write": "read-write", "owner": "owner"}
+
+TABLES = """
+DROP TABLE IF EXISTS orders, payments, markers, big;
+CREATE TABLE orders (id int PRIMARY KEY, status text NOT NULL);
+INSERT INTO orders SELECT g, 'new' FROM generate_series(1, 5000) AS g;
+CREATE TABLE payments (id serial PRIMARY KEY, order_id int REFERENCES orders, cents bigint);
+CREATE TABLE markers (name text);
+CREATE TABLE big (id int, body text);
+ANALYZE;
+"""
+
+
+def eventually(holds: Callable[[], Any], what: str) -> Any:
+    """Wait for something that must come; the bound only ends a failing test."""
+    end = time.monotonic() + DEADLINE_S
+    while time.monotonic() < end:
+        found = holds()
+        if found:
+            return found
+        time.sleep(0.01)
+    raise AssertionError(f"{what} did not come within {DEADLINE_S:g} s")
+
+
+def write_config(
+    folder: Path, url: str, *, wait: str = "20s", server: str = "", more: str = ""
+) -> Path:
+    """Write a configuration with one target `shop` in three tiers, all at ``url``."""
+    (folder / "upstream.url").write_text(url)
+    tiers = "".join(
+        f'[targets.shop.tiers.{name}]\naccess = "{access}"\nurl = "file:{folder}/upstream.url"\n'
+        for name, access in TIERS.items()
+    )
+    path = folder / "holdpoint.toml"
+    path.write_text(
+        f'[server]\nlisten = "127.0.0.1:0"\nweb = "127.0.0.1:0"\n{server}\n'
+        f'[holds]\nwait = "{wait}"\n[targets.shop]\nenvironment = "production"\n{tiers}{more}'
+    )
+    return path
+
+
+@dataclass
+class Gate:
+    """A gate on free ports that runs until the block ends; it may be started again.
+
+    ``config`` names its upstream and its store, in which two agents are registered.
+    """
+
+    config: Config
+    direct: str = ""
+    port: int = 0
+    running: app.Running | None = None
+    _loop: asyncio.AbstractEventLoop | None = None
+    _stop: asyncio.Event | None = None
+    _thread: threading.Thread | None = None
+    _problem: list[BaseException] = field(default_factory=list)
+
+    @classmethod
+    def at(cls, folder: Path, url: str, **settings: Any) -> Self:
+        """Make a gate in ``folder`` with a new store."""
+        config = load(write_config(folder, url, **settings))
+        with Store.open(config.server.store) as store:
+            for agent in AGENTS:
+                verifier = scram.make_verifier(SECRET, secrets.token_bytes(16), 4096)
+                store.agents.add(agent, "sam", verifier, datetime.now(UTC))
+        return cls(config, url)
+
+    def __enter__(self) -> Self:
+        up = threading.Event()
+
+        async def main() -> None:
+            async with app.running(self.config) as self.running:
+                self._loop = asyncio.get_running_loop()
+                self._stop = asyncio.Event()
+                self.port = self.running.port
+                up.set()
+                await self._stop.wait()
+
+        def thread() -> None:
+            try:
+                uvloop.run(main())
+            except BaseException as error:
+                self._problem.append(error)
+                raise
+            finally:
+                up.set()
+
+        self._thread = threading.Thread(target=thread, name="gate")
+        self._thread.start()
+        up.wait(DEADLINE_S)
+        assert not self._problem, self._problem
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._loop is not None
+        assert self._stop is not None
+        assert self._thread is not None
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(DEADLINE_S)
+        assert not self._thread.is_alive(), "the gate did not stop"
+
+    # --- people -----------------------------------------------------------------------------------
+
+    def on_loop(self, work: Any) -> Any:
+        """Run a coroutine where the gate runs."""
+        assert self._loop is not None
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(DEADLINE_S)
+
+    @property
+    def book(self) -> HoldBook:
+        """The hold book, as the review page has it."""
+        assert self.running is not None
+        return self.running.door._engine.book
+
+    @contextmanager
+    def waiting(self, seconds: float) -> Iterator[None]:
+        """Let clients wait that long in place."""
+        assert self.running is not None
+        engine = self.running.door._engine
+        before, engine.wait_s = engine.wait_s, seconds
+        try:
+            yield
+        finally:
+            engine.wait_s = before
+
+    def holds(self, *states: HoldState) -> list[Hold]:
+        """Return holds, newest first."""
+        return list(self.on_loop(self.book.list(states or None)))
+
+    def hold(self, hold_id: str) -> Hold:
+        """Return one hold."""
+        found: Hold | None = self.on_loop(self.book.get(hold_id))
+        assert found is not None
+        return found
+
+    def opened(self, containing: str = "") -> Hold:
+        """Wait for an open hold over a statement."""
+
+        def find() -> Hold | None:
+            for hold in self.holds(HoldState.OPEN):
+                if containing in orjson.loads(hold.case_json)["text"]:
+                    return hold
+            return None
+
+        found: Hold = eventually(find, f"a hold over `{containing}`")
+        return found
+
+    def answer(self, hold: Hold, answer: Answer = Answer.APPROVE, note: str = "") -> Hold:
+        """Answer as a person."""
+        answered: Hold = self.on_loop(
+            self.book.answer(hold.id, "anna", answer, note, approver_groups=frozenset())
+        )
+        return answered
+
+    @contextmanager
+    def person(
+        self, answer: Answer = Answer.APPROVE, containing: str = "", note: str = ""
+    ) -> Iterator[list[Hold]]:
+        """Answer the next hold while the block runs; yields where it will be."""
+        seen: list[Hold] = []
+
+        def work() -> None:
+            seen.append(self.opened(containing))
+            seen.append(self.answer(seen[0], answer, note))
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        yield seen
+        thread.join(DEADLINE_S)
+        assert len(seen) == 2, "nothing was held"
+
+    # --- clients ----------------------------------------------------------------------------------
+
+    def url(self, tier: str = "", agent: str = AGENTS[0]) -> str:
+        """The connection string of an agent."""
+        target = f"shop/{tier}" if tier else "shop"
+        return f"postgresql://{agent}:{SECRET}@127.0.0.1:{self.port}/{target}".replace(" ", "%20")
+
+    def connect(self, tier: str = "", agent: str = AGENTS[0], **more: Any) -> psycopg.Connection:
+        """Connect an agent's psycopg; autocommit unless told otherwise."""
+        more.setdefault("autocommit", True)
+        return psycopg.connect(self.url(tier, agent), **more)
+
+    @contextmanager
+    def raw(self, tier: str = "", **more: Any) -> Iterator[Wire]:
+        """Connect a client that sends exactly the frames that it is told."""
+        with Wire.connect(self.port, AGENTS[0], SECRET, f"shop/{tier}", **more) as wire:
+            yield wire
+
+    # --- the trail --------------------------------------------------------------------------------
+
+    def quiet(self) -> None:
+        """Wait until no session is open and what they did has reached the trail."""
+        assert self.running is not None
+        door = self.running.door
+        eventually(lambda: not door.session_count, "the end of every session")
+        opened, ended = "session.opened", "session.closed"
+        eventually(
+            lambda: (
+                self._count(opened) == self._count(ended)
+                and not self.running.recorder._reads._half.started  # type: ignore[union-attr]
+                and not any(self.running.recorder._reads._busy)
+            ),  # type: ignore[union-attr]
+            "the last record of every session",
+        )
+
+    def _count(self, kind: str) -> int:
+        return sum(1 for each, _ in self.trail() if each == kind)
+
+    def trail(self, since: int = 0) -> list[tuple[str, Any]]:
+        """Return every record with its body, in order."""
+        with Store.open(self.config.server.store, read_only=True) as store:
+            return [
+                (record.kind, orjson.loads(record.body))
+                for record in store.records.walk()
+                if record.seq > since
+            ]
+
+    def outcome_of(self, text: str, since: int = 0) -> dict[str, Any]:
+        """Return the record of how a statement that went through the whole gate has ended."""
+        number = next(
+            seq
+            for seq, (kind, body) in enumerate(self.trail(), start=1)
+            if seq > since and kind == "statement.started" and body["text"] == text
+        )
+        for _, body in self.trail(since):
+            if body.get("started") == number:
+                found: dict[str, Any] = body
+                return found
+        raise AssertionError(f"`{text}` has no end in the trail")
+
+    def length(self) -> int:
+        """Return the number of the last record."""
+        return len(self.trail())
+
+    def report(self) -> Report:
+        """Verify the trail as ``holdpoint audit verify`` does."""
+        with Store.open(self.config.server.store, read_only=True) as store:
+            key = public_from_text(store.beside(".pub").read_text())
+            side = [
+                head_from_line(line) for line in store.beside(".heads").read_bytes().splitlines()
+            ]
+            with store.database.reading() as connection:
+                heads = [*rows.heads(connection), *side]
+                return verify(rows.origin(connection), rows.walk(connection), heads, [key])
+
+    def check_trail(self, since: int = 0) -> None:
+        """Everything that began has an end, and the chain holds."""
+        self.quiet()
+        outcomes = Outcomes()
+        with Store.open(self.config.server.store, read_only=True) as store:
+            for record in store.records.walk():
+                outcomes.take(record)
+        assert [seq for seq, _ in outcomes.open() if seq > since] == [], "begun, never ended"
+        report = self.report()
+        assert report.ok, report.breaks
+
+
+def read_texts(trail: list[tuple[str, Any]]) -> list[str]:
+    """Return the texts of plain reads in the order in which they began."""
+    found: list[str] = []
+    for kind, body in trail:
+        if kind == "reads":
+            found += [body["texts"][str(entry[3])] for entry in body["started"]]
+    return found
+
+
+def statements(trail: list[tuple[str, Any]]) -> list[tuple[str, str]]:
+    """Return what became of statements that went through the whole gate: (kind, text)."""
+    texts: dict[int, str] = {}
+    found: list[tuple[str, str]] = []
+    for number, (kind, body) in enumerate(trail, start=1):
+        if kind in ("statement.started", "statement.denied"):
+            texts[number] = body["text"]
+            found.append((kind.removeprefix("statement."), body["text"]))
+        elif kind == "statement.held":
+            found.append(("held", body["case"]["text"]))
+        elif kind.startswith("statement."):
+            found.append((kind.removeprefix("statement."), texts.get(body["started"], "?")))
+    return found
+
+
+class Wire:
+    """A client of frames: sends bytes, and shows answers as short words that read as transcripts.
+
+    `1` ParseComplete, `2` BindComplete, `3` CloseComplete, `T` row description, `D:a,b` a row,
+    `C:SELECT 1`, `E:42601`, `ZI`/`ZT`/`ZE` ready, `N:00000` notice, `s` suspended, `n` no data.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.socket = connection
+        self.socket.settimeout(DEADLINE_S)
+        self.reader = FrameReader(256 * 1024 * 1024)
+        self.pid = 0
+        self.key = b""
+        self.parameters: dict[str, str] = {}
+        self.errors: list[dict[str, str]] = []
+        self.notices: list[dict[str, str]] = []
+        self.received = bytearray()
+        self.greeting: list[Frame] = []
+
+    @classmethod
+    @contextmanager
+    def connect(
+        cls, port: int, user: str, secret: str, database: str, minor: int = 0, **more: str
+    ) -> Iterator[Wire]:
+        with cls.open(port) as wire:
+            wire.sign_in(user, secret, database.rstrip("/"), minor, **more)
+            yield wire
+
+    @classmethod
+    @contextmanager
+    def open(cls, port: int) -> Iterator[Wire]:
+        """Connect, and send nothing yet."""
+        with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S) as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            wire = cls(connection)
+            yield wire
+            with suppress(OSError):
+                wire.send(messages.TERMINATE)
+
+    def sign_in(self, user: str, secret: str, database: str, minor: int = 0, **more: str) -> None:
+        """Authenticate with SCRAM and take everything up to ReadyForQuery."""
+        self.send(startup.startup_message({"user": user, "database": database, **more}, minor))
+        first = self.frame()
+        while first.kind == frames.NEGOTIATE_PROTOCOL_VERSION:
+            self.greeting.append(first)
+            first = self.frame()
+        self._no_error(first)
+        offer = messages.parse_authentication(first.payload)
+        client = scram.ScramClient("", secret, secrets.token_urlsafe(18), None)
+        mechanism = client.choose(offer.mechanisms)
+        self.send(messages.sasl_initial_response(mechanism, client.first()))
+        challenge = messages.parse_authentication(self.frame().payload)
+        self.send(messages.sasl_response(client.final(challenge.data)))
+        final = self.frame()
+        self._no_error(final)
+        client.verify(messages.parse_authentication(final.payload).data)
+        while (found := self.frame()).kind != frames.READY_FOR_QUERY:
+            self._no_error(found)
+            self.greeting.append(found)
+            if found.kind == frames.BACKEND_KEY_DATA:
+                self.pid, self.key = messages.parse_backend_key_data(found.payload)
+            elif found.kind == frames.PARAMETER_STATUS:
+                name, value = messages.parse_parameter_status(found.payload)
+                self.parameters[name] = value
+        self.received.clear()
+
+    def _no_error(self, found: Frame) -> None:
+        if found.kind == frames.ERROR_RESPONSE:
+            self.errors.append(messages.parse_fields(found.payload))
+            raise RefusedError(self.errors[-1])
+
+    def send(self, *data: bytes) -> None:
+        """Send bytes, in one piece."""
+        self.socket.sendall(b"".join(data))
+
+    def frame(self) -> Frame:
+        """Return the next frame."""
+        while (found := self.reader.next_frame()) is None:
+            data = self.socket.recv(1 << 20)
+            if not data:
+                raise EOFError
+            self.received += data
+            self.reader.feed(data)
+        return found
+
+    def word(self) -> str:
+        """Return the next answer as a word."""
+        kind, payload = self.frame()
+        letter = chr(kind)
+        if kind in (frames.ERROR_RESPONSE, frames.NOTICE_RESPONSE):
+            fields = messages.parse_fields(payload)
+            (self.errors if letter == "E" else self.notices).append(fields)
+            return f"{letter}:{fields['C']}"
+        if kind == frames.COMMAND_COMPLETE:
+            return f"C:{payload[:-1].decode()}"
+        if kind == frames.READY_FOR_QUERY:
+            return f"Z{payload.decode()}"
+        if kind == frames.DATA_ROW:
+            return "D:" + ",".join(_row(payload))
+        return letter
+
+    def words(self, ready: int = 1) -> list[str]:
+        """Return the answers up to ``ready`` times ReadyForQuery, without ParameterStatus."""
+        found: list[str] = []
+        while ready:
+            word = self.word()
+            if word != "S":
+                found.append(word)
+            ready -= word.startswith("Z")
+        return found
+
+    def until(self, start: str) -> list[str]:
+        """Return the answers up to one that starts so."""
+        found = [self.word()]
+        while not found[-1].startswith(start):
+            found.append(self.word())
+        return found
+
+    def ask(self, *data: bytes, ready: int = 1) -> str:
+        """Send, and return the answers in one line."""
+        self.send(*data)
+        return " ".join(self.words(ready))
+
+    def query(self, text: str) -> str:
+        """Send a simple query and return the answers in one line."""
+        return self.ask(messages.query(text.encode()))
+
+    def rest(self) -> str:
+        """Return everything up to the end of the connection."""
+        found: list[str] = []
+        with suppress(EOFError, ConnectionError):
+            while True:
+                found.append(self.word())
+        return " ".join(found)
+
+
+class RefusedError(Exception):
+    """The server refused the connection; ``fields`` are those of its ErrorResponse."""
+
+    def __init__(self, fields: dict[str, str]) -> None:
+        super().__init__(fields)
+        self.fields = fields
+
+
+def _row(payload: bytes) -> list[str]:
+    count = int.from_bytes(payload[:2], "big")
+    at = 2
+    values: list[str] = []
+    for _ in range(count):
+        length = int.from_bytes(payload[at : at + 4], "big", signed=True)
+        at += 4
+        values.append("NULL" if length < 0 else payload[at : at + length].decode())
+        at += max(0, length)
+    return values
+
+
+# Short words for what clients send.
+def P(text: str, name: str = "", *oids: int) -> bytes:
+    return messages.parse(name.encode(), text.encode(), oids)
+
+
+def B(name: str = "", *values: str, portal: str = "") -> bytes:
+    return messages.bind(portal.encode(), name.encode(), [value.encode() for value in values])
+
+
+def E(portal: str = "", rows_max: int = 0) -> bytes:
+    return messages.execute(portal.encode(), rows_max)
+
+
+def Q(text: str) -> bytes:
+    return messages.query(text.encode())
+
+
+def D(name: str = "", kind: int = messages.STATEMENT) -> bytes:
+    return messages.describe(kind, name.encode())
+
+
+def C(name: str = "", kind: int = messages.STATEMENT) -> bytes:
+    return messages.close(kind, name.encode())
+
+
+S = messages.SYNC
+H = messages.FLUSH
+PORTAL = messages.PORTAL
+
+
+def run(text: str, *values: str) -> bytes:
+    """The unnamed flow: Parse, Bind, Execute."""
+    return P(text) + B("", *values) + E()
