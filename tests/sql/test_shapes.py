@@ -100,10 +100,45 @@ def test_other_numbers_mean_the_same(text: str, data: st.DataObject) -> None:
 
 
 WORDS = st.sampled_from(
-    (
-        "SELECT|FROM|WHERE|a|b|t1|1|22|0|.|,|(|)|=|<|>|*|+|-|;|ORDER BY|LIMIT|INTO|UPDATE|DELETE|"
-        "AND|OR|IN|NOT|NULL|x.y|3.5|AS|UNION|ALL|VALUES|FOR"
-    ).split("|")
+    [
+        "SELECT",
+        "FROM",
+        "WHERE",
+        "a",
+        "b",
+        "t1",
+        "1",
+        "22",
+        "0",
+        ".",
+        ",",
+        "(",
+        ")",
+        "=",
+        "<",
+        ">",
+        "*",
+        "+",
+        "-",
+        ";",
+        "ORDER BY",
+        "LIMIT",
+        "INTO",
+        "UPDATE",
+        "DELETE",
+        "AND",
+        "OR",
+        "IN",
+        "NOT",
+        "NULL",
+        "x.y",
+        "3.5",
+        "AS",
+        "UNION",
+        "ALL",
+        "VALUES",
+        "FOR",
+    ]
 )
 
 
