@@ -20,7 +20,7 @@ from holdpoint.engine.driver import Engine, Prober
 from holdpoint.engine.recorder import TrailUnavailable
 from holdpoint.model import limits
 from holdpoint.model.record import Record, RecordKind
-from holdpoint.model.target import AccessLevel, Tier
+from holdpoint.model.target import AccessLevel, Target, Tier
 from holdpoint.model.upstream import UpstreamUrl
 from holdpoint.wire.postgres import errors, messages, scram, startup
 from holdpoint.wire.postgres.errors import ProtocolError
@@ -141,7 +141,7 @@ class PostgresDoor:
         await self._engine.recorder.write(
             Record(RecordKind.SESSION_OPENED, _opened(session_id, arrival, server, peer))
         )
-        memo = self._memos.setdefault((arrival.target.name, arrival.tier.name), Memo())
+        memo = self._memo(arrival.target, arrival.tier)
         prober = self._prober_of(arrival.target.name, arrival.tier)
         session = Session(
             session_id,
@@ -159,6 +159,12 @@ class PostgresDoor:
         channel.write(messages.backend_key_data(pid, key) + messages.ready_for_query())
         session.start(channel.open_transport)
         channel.attach(session.relay.client_data, session.client_lost, session.server_pressure)
+
+    def _memo(self, target: Target, tier: Tier) -> Memo:
+        memo = self._memos.get((target.name, tier.name))
+        if memo is None:
+            memo = self._memos[target.name, tier.name] = Memo(self._engine.policy, target, tier)
+        return memo
 
     async def _cancel(self, packet: startup.CancelRequest) -> None:
         """Cancel a held statement here, or pass the request on with the server's own key."""

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import structlog
 
-from holdpoint import gate, sql
+from holdpoint import sql
 from holdpoint.doors.postgres.handshake import Arrival
-from holdpoint.doors.postgres.memo import Memo
+from holdpoint.doors.postgres.memo import Memo, forgets_of, prepares_of
 from holdpoint.doors.postgres.pending import QUERY, REFUSED, Known, Operation, Prepared
 from holdpoint.doors.postgres.relay import Relay
 from holdpoint.doors.postgres.upstream import Upstream
@@ -26,7 +26,6 @@ from holdpoint.model.effects import (
     Reading,
     SessionView,
     Statement,
-    TransactionMark,
 )
 from holdpoint.model.hold import Hold
 from holdpoint.model.steps import Done, Execution, Refused, Submission
@@ -43,7 +42,6 @@ ONLY_READS: Final = frozenset({Effect.READ})
 UNGUARDED: Final = frozenset(
     {Effect.READ, Effect.WRITE, Effect.BULK_WRITE, Effect.DDL, Effect.DESTRUCTIVE}
 )
-ENDS_TRANSACTION: Final = frozenset({TransactionMark.COMMIT, TransactionMark.PREPARE_TRANSACTION})
 
 
 class Session:
@@ -99,32 +97,7 @@ class Session:
 
     def known(self, query: bytes) -> Known | None:
         """Return the text as one that passes on its own, or None: it needs the whole gate."""
-        known = self._memo.get(query)
-        if known is not None:
-            return known
-        try:
-            text = query.decode()
-        except UnicodeDecodeError:
-            return None
-        reading = gate.pass_at_once(
-            self.engine.policy,
-            self.arrival.target,
-            self.arrival.tier,
-            text,
-            Dialect.POSTGRES,
-            self._view,
-        )
-        if reading is None:
-            return None
-        known = Known(
-            text,
-            any(statement.transaction in ENDS_TRANSACTION for statement in reading.statements),
-            _prepares(reading),
-            _forgets(reading),
-            len(reading.statements) == 1,
-        )
-        self._memo.put(query, known)
-        return known
+        return self._memo.known(query, self._view)
 
     def slow_query(self, query: bytes) -> None:
         """Take a Query through the gate."""
@@ -394,7 +367,7 @@ class Passage:
 
     def note_names(self, reading: Reading) -> None:
         """Note the names that the server's own text gives and takes."""
-        prepares, forgets = _prepares(reading), _forgets(reading)
+        prepares, forgets = prepares_of(reading), forgets_of(reading)
         if prepares or forgets:
             self._names = Known("", False, prepares, forgets, len(reading.statements) == 1)
 
@@ -462,20 +435,6 @@ def error_of(refused: Refused) -> bytes:
         finding.detail,
         finding.hint,
         refused.position,
-    )
-
-
-def _prepares(reading: Reading) -> tuple[tuple[bytes, bytes], ...]:
-    return tuple(
-        (name.encode(), inner.text.encode())
-        for statement in reading.statements
-        for name, inner in statement.prepares
-    )
-
-
-def _forgets(reading: Reading) -> tuple[bytes, ...]:
-    return tuple(
-        statement.deallocates.encode() for statement in reading.statements if statement.deallocates
     )
 
 
