@@ -36,6 +36,7 @@ CLIENT_GONE_GRACE_S: Final = 300.0  # chosen: a statement without a client may e
 SESSIONS_MAX: Final = 1_000
 WEB_CONNECTIONS_MAX: Final = 500  # live pages keep one each
 MEMO_ENTRIES_MAX: Final = 20_000
+QUICK_BYTES_MAX: Final = 16 * 1024  # chosen: larger packets spend their time elsewhere
 MEMO_TEXT_BYTES_MAX: Final = 64 * 1024  # chosen: larger texts are decided anew each time
 LOOP_TEXT_CHARS_MAX: Final = 64 * 1024  # measured: longer texts take over 10 ms to read
 HOLDS_OPEN_MAX: Final = 1_000

@@ -10,8 +10,7 @@ server's grammar cannot accept, and its ErrorResponse is exchanged for ours on t
 transaction fails, the frames up to Sync are skipped and ReadyForQuery tells the truth, exactly as
 for any other error; there is no second state machine that could disagree with the server's.
 
-This module compiles with mypyc and is the hottest part of the house: one call per read from a
-socket, in each direction.
+This module compiles with mypyc.
 """
 
 from __future__ import annotations
@@ -23,13 +22,7 @@ from librt.strings import read_i32_be
 from mypy_extensions import i64
 
 from holdpoint.doors.postgres import refusing
-from holdpoint.doors.postgres.answers import (
-    NAME_BYTES_MAX,
-    Answers,
-    Owner,
-    Reads,
-    may_pass_in_copy,
-)
+from holdpoint.doors.postgres.answers import NAME_BYTES_MAX, Owner, Reads, may_pass_in_copy
 from holdpoint.doors.postgres.pending import (
     EXECUTE,
     FENCE,
@@ -40,6 +33,7 @@ from holdpoint.doors.postgres.pending import (
     Operation,
     Pending,
 )
+from holdpoint.doors.postgres.quick import Quick
 from holdpoint.doors.postgres.refusing import REFUSED_PARSE, REFUSED_QUERY
 from holdpoint.engine.recorder import TrailUnavailable
 from holdpoint.model import limits
@@ -66,7 +60,7 @@ GUARDED: Final = 8  # forwarded, then nothing more until it is answered
 CURSOR_TEXT: Final = "FETCH ALL FROM cursor"
 
 
-class Relay(Answers):
+class Relay(Quick):
     """Both directions of one session."""
 
     def __init__(
@@ -103,6 +97,8 @@ class Relay(Answers):
             data = b"".join(self._backlog)
             self._backlog.clear()
             self._backlog_bytes = 0
+        elif self.execute_at_once(data):
+            return
         self._walk_client(data)
 
     def resume(self) -> None:
