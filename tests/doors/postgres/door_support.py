@@ -36,6 +36,8 @@ SECRET = "a secret of the agent"
 AGENTS = ("claude", "gpt")
 DEADLINE_S = 15.0
 
+QUIET = "-- all is quiet"
+
 TIERS = {"replica": "read-only", "write": "read-write", "owner": "owner"}
 
 TABLES = """
@@ -92,6 +94,8 @@ class Gate:
     _stop: asyncio.Event | None = None
     _thread: threading.Thread | None = None
     _problem: list[BaseException] = field(default_factory=list)
+    _quiet: int = 0
+    _quiet_at: int = 0
 
     @classmethod
     def at(cls, folder: Path, url: str, **settings: Any) -> Self:
@@ -237,34 +241,39 @@ class Gate:
         assert self.running is not None
         door = self.running.door
         eventually(lambda: not door.session_count, "the end of every session")
-        opened, ended = "session.opened", "session.closed"
-        eventually(
-            lambda: (
-                self._count(opened) == self._count(ended)
-                and not self.running.recorder._reads._half.started  # type: ignore[union-attr]
-                and not any(self.running.recorder._reads._busy)
-            ),  # type: ignore[union-attr]
-            "the last record of every session",
-        )
+        opened, closed = "session.opened", "session.closed"
 
-    def _count(self, kind: str) -> int:
-        return sum(1 for each, _ in self.trail() if each == kind)
+        def balanced() -> bool:
+            kinds = [kind for kind, _ in self.trail(self._quiet_at)]
+            return kinds.count(opened) == kinds.count(closed)
+
+        eventually(balanced, "the last record of every session")
+        # A read of our own reaches the trail after all reads before it.
+        self._quiet += 1
+        text = f"{QUIET} {self._quiet}"
+        self.on_loop(self._read(text))
+        since = self._quiet_at
+        eventually(lambda: text in read_texts(self.trail(since), QUIET), "the last group of reads")
+        self._quiet_at = self.length()
+
+    async def _read(self, text: str) -> None:
+        assert self.running is not None
+        recorder = self.running.recorder
+        recorder.read_finished(recorder.read_started("test", text, None), 0, "")
 
     def trail(self, since: int = 0) -> list[tuple[str, Any]]:
         """Return every record with its body, in order."""
         with Store.open(self.config.server.store, read_only=True) as store:
             return [
-                (record.kind, orjson.loads(record.body))
-                for record in store.records.walk()
-                if record.seq > since
+                (record.kind, orjson.loads(record.body)) for record in store.records.walk(since + 1)
             ]
 
     def outcome_of(self, text: str, since: int = 0) -> dict[str, Any]:
         """Return the record of how a statement that went through the whole gate has ended."""
         number = next(
             seq
-            for seq, (kind, body) in enumerate(self.trail(), start=1)
-            if seq > since and kind == "statement.started" and body["text"] == text
+            for seq, (kind, body) in enumerate(self.trail(since), start=since + 1)
+            if kind == "statement.started" and body["text"] == text
         )
         for _, body in self.trail(since):
             if body.get("started") == number:
@@ -274,7 +283,8 @@ class Gate:
 
     def length(self) -> int:
         """Return the number of the last record."""
-        return len(self.trail())
+        with Store.open(self.config.server.store, read_only=True) as store:
+            return next((record.seq for record in store.records.recent(1)), 0)
 
     def report(self) -> Report:
         """Verify the trail as ``holdpoint audit verify`` does."""
@@ -292,27 +302,27 @@ class Gate:
         self.quiet()
         outcomes = Outcomes()
         with Store.open(self.config.server.store, read_only=True) as store:
-            for record in store.records.walk():
+            for record in store.records.walk(since + 1):
                 outcomes.take(record)
-        assert [seq for seq, _ in outcomes.open() if seq > since] == [], "begun, never ended"
+        assert list(outcomes.open()) == [], "begun, never ended"
         report = self.report()
         assert report.ok, report.breaks
 
 
-def read_texts(trail: list[tuple[str, Any]]) -> list[str]:
-    """Return the texts of plain reads in the order in which they began."""
+def read_texts(trail: list[tuple[str, Any]], containing: str = "") -> list[str]:
+    """Return the texts of plain reads in the order in which they began, without our own."""
     found: list[str] = []
     for kind, body in trail:
         if kind == "reads":
             found += [body["texts"][str(entry[3])] for entry in body["started"]]
-    return found
+    return [text for text in found if (QUIET in text) is (containing == QUIET)]
 
 
-def statements(trail: list[tuple[str, Any]]) -> list[tuple[str, str]]:
+def statements(trail: list[tuple[str, Any]], since: int = 0) -> list[tuple[str, str]]:
     """Return what became of statements that went through the whole gate: (kind, text)."""
     texts: dict[int, str] = {}
     found: list[tuple[str, str]] = []
-    for number, (kind, body) in enumerate(trail, start=1):
+    for number, (kind, body) in enumerate(trail, start=since + 1):
         if kind in ("statement.started", "statement.denied"):
             texts[number] = body["text"]
             found.append((kind.removeprefix("statement."), body["text"]))
@@ -474,7 +484,8 @@ def _row(payload: bytes) -> list[str]:
     for _ in range(count):
         length = int.from_bytes(payload[at : at + 4], "big", signed=True)
         at += 4
-        values.append("NULL" if length < 0 else payload[at : at + length].decode())
+        value = payload[at : at + max(0, length)]
+        values.append("NULL" if length < 0 else value.decode("utf-8", "backslashreplace"))
         at += max(0, length)
     return values
 

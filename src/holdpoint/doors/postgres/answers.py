@@ -250,7 +250,8 @@ class Answers(Names):
         head.rows = rows
         if head.operation is not None:
             head.operation.tag = data[position + 5 : stop - 1].decode("ascii", "replace")
-            head.operation.rows = rows
+            # The tag of the last piece counts that piece only.
+            head.operation.rows = -1 if head.operation.suspended else rows
             head.operation.suspended = False
         if kind == EXECUTE:
             self._finish(head)

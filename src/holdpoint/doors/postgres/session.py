@@ -285,9 +285,11 @@ class Session:
         parameters: tuple[Parameter, ...] | None,
         passage: Passage,
     ) -> Submission:
+        # What reads alike under any settings stays readable: ASCII without a backslash.
+        sure = not passage.unreadable
         view = SessionView(
-            standard_conforming_strings=self._view.standard_conforming_strings,
-            encoding="unreadable" if passage.unreadable else self._view.encoding,
+            standard_conforming_strings=sure and self._view.standard_conforming_strings,
+            encoding=self._view.encoding if sure else "unknown",
             portals=self._portals(),
         )
         arrival = self.arrival
