@@ -341,3 +341,32 @@ def test_unknown_effects_come_with_words() -> None:
         reading = read(text)
         assert Effect.UNKNOWN in reading.effects
         assert reading.unknowns, text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT * FROM a, b",
+        "SELECT * FROM a, b WHERE true",
+        "SELECT * FROM a, b WHERE 1 = 1",
+        "SELECT * FROM a, b WHERE random() < 2",
+        "SELECT * FROM a JOIN b ON 1 = 1",
+        "SELECT * FROM a CROSS JOIN b WHERE EXISTS (SELECT 1)",
+    ],
+)
+def test_a_condition_that_names_no_column_ties_no_tables(text: str) -> None:
+    assert Effect.EXHAUSTION in read(text).effects
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT * FROM a WHERE 1 = 1",
+        "SELECT * FROM a, b WHERE 1 = 1 AND a.id = b.id",
+        "SELECT * FROM a JOIN b USING (id) WHERE true",
+        "SELECT * FROM a CROSS JOIN LATERAL (SELECT 1 FROM b WHERE b.id = a.id) x",
+        "SELECT * FROM a, unnest(a.tags) tag",
+    ],
+)
+def test_joins_are_no_products(text: str) -> None:
+    assert read(text).effects == {Effect.READ}

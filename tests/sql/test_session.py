@@ -34,12 +34,15 @@ HARMLESS = [
     "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
     "SET TRANSACTION SNAPSHOT '00000003-0000001B-1'",
     "SET CONSTRAINTS ALL DEFERRED",
-    "SET ROLE NONE",
     "RESET ROLE",
     "RESET SESSION AUTHORIZATION",
     "RESET ALL",
     "RESET default_transaction_read_only",
     "SET work_mem TO DEFAULT",
+    "SELECT set_config('jit'::text, 'off'::pg_catalog.varchar, false)",
+    "SET random_page_cost = 1.1",
+    "SET max_parallel_workers_per_gather = 0",
+    "SET LOCAL hnsw.ef_search = 100",
     "SHOW ALL",
     "SHOW search_path",
     "DISCARD ALL",
@@ -67,6 +70,8 @@ HARMLESS = [
     "EXPLAIN SELECT pg_sleep(9)",
     "EXPLAIN CREATE TABLE x AS SELECT 1",
 ]
+
+E = Effect.SESSION_ESCAPE
 
 # (statement, an effect it must have)
 HARMFUL = [
@@ -114,6 +119,15 @@ HARMFUL = [
     ("SET enable_x.y = on", Effect.UNKNOWN),
     ("SET session_preload_libraries = 'x'", Effect.UNKNOWN),
     ("SET ROLE postgres", Effect.PRIVILEGE),
+    # Leaves a weaker role that ALTER ROLE ... SET role gave, for the one that signed in.
+    ("SET ROLE NONE", Effect.PRIVILEGE),
+    ("SET LOCAL ROLE none", Effect.PRIVILEGE),
+    ("SELECT set_config('role', 'none', false)", Effect.PRIVILEGE),
+    # Casts that change a constant: the value is `0`, and `app, pg_catalog`.
+    ("SELECT set_config('transaction_read_only', 1::numeric(2,-1)::text, false)", E),
+    ("SELECT set_config('search_path', 'app, pg_catalogX'::varchar(15), false)", E),
+    ("SELECT set_config('roles'::varchar(4), 'x', false)", E),
+    ("SELECT set_config('jit'::app.text, 'x', false)", E),
     ("SET SESSION AUTHORIZATION postgres", Effect.PRIVILEGE),
     ("SELECT set_config('role', 'postgres', false)", Effect.PRIVILEGE),
     ("EXPLAIN ANALYZE DELETE FROM t", Effect.BULK_WRITE),
@@ -176,7 +190,20 @@ def test_fetch_runs_a_portal_that_the_protocol_bound(verb: str) -> None:
     view = SessionView(portals=(("x", only("DELETE FROM t RETURNING id")),))
     assert Effect.BULK_WRITE in read(f"{verb} x", session=view).effects
     assert read(f"{verb} y", session=view).effects == {Effect.READ}
-    assert not read(f"{verb} y").text_only
+    assert not read(f"{verb} x", session=view).text_only
+
+
+@pytest.mark.parametrize("verb", ["FETCH ALL FROM", "MOVE ALL IN"])
+def test_fetch_from_a_cursor_can_be_remembered(verb: str) -> None:
+    view = SessionView(portals=(("x", only("SELECT 1")),))
+    assert read(f"{verb} y").text_only
+    assert read(f"{verb} y", session=view).text_only
+
+
+def test_execute_can_never_be_remembered() -> None:
+    assert not read("EXECUTE p").text_only
+    assert not read("PREPARE p AS SELECT 1; EXECUTE p").text_only
+    assert not read("EXPLAIN EXECUTE p").text_only
 
 
 def test_text_alone_decides_what_names_nothing_of_the_session() -> None:

@@ -20,6 +20,7 @@ from holdpoint.sql.walk import (
     Walk,
     constant,
     descend,
+    plain_text,
     qualified,
     skip,
     strings,
@@ -158,13 +159,13 @@ def set_config(walk: Walk, args: list[Any], name: str | None = None) -> None:
     ``name`` is the setting where the statement around the call proves it.
     """
     if name is None:
-        name = constant(args[0]) if args else None
+        name = plain_text(args[0]) if args else None
     if name is None:
         walk.effects.add(Effect.SESSION_ESCAPE)
         walk.unknown("calls `set_config` with a name that is not constant")
         walk.mark(MarkKind.UNSAFE_SETTING, "set_config", "the setting is not constant")
         return
-    value = constant(args[1]) if len(args) > 1 else None
+    value = plain_text(args[1]) if len(args) > 1 else None
     apply_setting(walk, name, None if value is None else [value])
 
 

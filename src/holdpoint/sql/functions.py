@@ -66,6 +66,12 @@ _REVIEWED: Final[tuple[tuple[Effect, MarkKind | None, str, str], ...]] = (
         "writes a large object",
         "lo_creat lo_create lo_from_bytea lo_put lo_truncate* lowrite",
     ),
+    (
+        Effect.UNKNOWN,
+        MarkKind.UNKNOWN_FUNCTION,
+        "loads and checks the code of a function",
+        "fmgr_c_validator fmgr_internal_validator fmgr_sql_validator",
+    ),
     (Effect.DESTRUCTIVE, MarkKind.LARGE_OBJECT, "removes a large object", "lo_unlink"),
     (
         Effect.SERVER_SIDE,

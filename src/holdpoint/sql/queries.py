@@ -55,7 +55,7 @@ def select(walk: Walk, node: Node, key: str) -> None:
                 _into(walk, value)
             elif field != "withClause":
                 stack.append(value)
-    if "fromClause" in node and "whereClause" not in node:
+    if "fromClause" in node and not _names_a_column(node.get("whereClause")):
         _check_product(walk, node["fromClause"], _own_names(node))
     if "withClause" in node:
         close_with(walk, node)
@@ -111,6 +111,20 @@ def _own_names(node: Node) -> set[str]:
     return {item["CommonTableExpr"]["ctename"] for item in clause.get("ctes", [])}
 
 
+def _names_a_column(condition: Any) -> bool:
+    """Whether a condition can tie tables together: ``true`` and ``1 = 1`` cannot."""
+    stack: list[Any] = [condition]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, list):
+            stack.extend(item)
+        elif isinstance(item, dict):
+            if "ColumnRef" in item:
+                return True
+            stack.extend(item.values())
+    return False
+
+
 def _check_product(walk: Walk, items: list[Node], ctes: set[str]) -> None:
     """Two or more tables without any condition between them: rows multiply."""
     tables: list[str] = []
@@ -130,7 +144,7 @@ def _check_product(walk: Walk, items: list[Node], ctes: set[str]) -> None:
         quals = join.get("quals")
         if join.get("isNatural", False) or "usingClause" in join:
             continue
-        if quals is not None and constant(quals) is None:
+        if _names_a_column(quals):
             continue
         stack.append(join["larg"])
         stack.append(join["rarg"])

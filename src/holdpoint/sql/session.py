@@ -118,13 +118,17 @@ def execute(walk: Walk, node: Node, key: str) -> None:
 
 
 def fetch(walk: Walk, node: Node, key: str) -> None:
-    """FETCH and MOVE run a cursor; DECLARE was judged, a portal of the protocol maybe not."""
+    """FETCH and MOVE run a cursor; DECLARE was judged, a portal of the protocol maybe not.
+
+    Without such a portal the text alone decides: a door that remembers the reading must not use it
+    while it has a portal that has not run to its end.
+    """
     name: str = node.get("portalname", "")
     walk.tag = "MOVE" if node.get("ismove", False) else "FETCH"
-    walk.depends_on_session = True
     bound = walk.portals.get(name)
     if bound is not None:
         walk.take(bound)
+        walk.depends_on_session = True
 
 
 def declare(walk: Walk, node: Node, key: str) -> None:

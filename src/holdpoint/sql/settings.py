@@ -19,9 +19,15 @@ ON: Final = "on"
 HARMLESS_SETTINGS: Final[dict[str, tuple[str, str]]] = {
     # name: (which values pass, why they are harmless)
     "application_name": (ANY, "a label for logs and views"),
+    "array_nulls": (ANY, "how array literals are read"),
     "backend_flush_after": (ANY, "when the kernel is told to write; no effect on data"),
     "bytea_output": (ANY, "form of output"),
+    "client_encoding": (UTF8, "the encoding in which the gate reads text"),
     "client_min_messages": (ANY, "which notices the client sees"),
+    "constraint_exclusion": (ANY, "planner"),
+    "cpu_index_tuple_cost": (ANY, "a planner's estimate"),
+    "cpu_operator_cost": (ANY, "a planner's estimate"),
+    "cpu_tuple_cost": (ANY, "a planner's estimate"),
     "cursor_tuple_fraction": (ANY, "a planner's estimate"),
     "datestyle": (ANY, "form of dates"),
     "default_statistics_target": (ANY, "only read by ANALYZE"),
@@ -29,29 +35,51 @@ HARMLESS_SETTINGS: Final[dict[str, tuple[str, str]]] = {
     "default_toast_compression": (ANY, "form of storage"),
     "default_transaction_deferrable": (ANY, "waits for a safe snapshot; takes nothing away"),
     "default_transaction_isolation": (ANY, "what a transaction sees; it cannot write more"),
+    "effective_cache_size": (ANY, "a planner's estimate"),
+    "effective_io_concurrency": (ANY, "how far reading runs ahead"),
     "escape_string_warning": (ANY, "a warning"),
     "extra_float_digits": (ANY, "form of output"),
     "from_collapse_limit": (ANY, "planner"),
     "geqo": (ANY, "planner"),
+    "geqo_effort": (ANY, "planner"),
+    "geqo_seed": (ANY, "planner"),
     "geqo_threshold": (ANY, "planner"),
+    "hnsw.ef_search": (ANY, "pgvector: how far an index is searched"),
+    "hnsw.iterative_scan": (ANY, "pgvector: how an index is searched"),
     "idle_in_transaction_session_timeout": (ANY, "a bound; the gate keeps its own beside it"),
     "idle_session_timeout": (ANY, "a bound"),
     "intervalstyle": (ANY, "form of intervals"),
+    "ivfflat.iterative_scan": (ANY, "pgvector: how an index is searched"),
+    "ivfflat.probes": (ANY, "pgvector: how far an index is searched"),
     "jit": (ANY, "how expressions are run"),
+    "jit_above_cost": (ANY, "how expressions are run"),
+    "jit_inline_above_cost": (ANY, "how expressions are run"),
+    "jit_optimize_above_cost": (ANY, "how expressions are run"),
     "join_collapse_limit": (ANY, "planner"),
     "lc_messages": (ANY, "language of messages"),
     "lc_monetary": (ANY, "form of output"),
     "lc_numeric": (ANY, "form of output"),
     "lc_time": (ANY, "form of output"),
     "lock_timeout": (ANY, "a bound; the gate keeps its own beside it"),
+    "max_parallel_workers_per_gather": (ANY, "helpers of a query; the server bounds their sum"),
+    "min_parallel_index_scan_size": (ANY, "planner"),
+    "min_parallel_table_scan_size": (ANY, "planner"),
+    "parallel_leader_participation": (ANY, "planner"),
+    "parallel_setup_cost": (ANY, "a planner's estimate"),
+    "parallel_tuple_cost": (ANY, "a planner's estimate"),
+    "pg_trgm.similarity_threshold": (ANY, "pg_trgm: what its operators match"),
+    "pg_trgm.strict_word_similarity_threshold": (ANY, "pg_trgm: what its operators match"),
+    "pg_trgm.word_similarity_threshold": (ANY, "pg_trgm: what its operators match"),
     "plan_cache_mode": (ANY, "planner"),
     "quote_all_identifiers": (ANY, "form of what the server writes"),
+    "random_page_cost": (ANY, "a planner's estimate"),
+    "recursive_worktable_factor": (ANY, "a planner's estimate"),
     "restrict_nonsystem_relation_kind": (ANY, "takes kinds of relations away; pg_dump sets it"),
     "row_security": (ANY, "off turns rows hidden by policies into an error, never into rows"),
     "search_path": (SCHEMAS, "names that hide none of pg_catalog's"),
     "seed": (ANY, "the start of random()"),
+    "seq_page_cost": (ANY, "a planner's estimate"),
     "standard_conforming_strings": (ON, "the state in which the gate reads literals"),
-    "client_encoding": (UTF8, "the encoding in which the gate reads text"),
     "statement_timeout": (ANY, "a bound; the gate keeps its own beside it"),
     "synchronize_seqscans": (ANY, "order of rows of a full scan"),
     "tcp_keepalives_count": (ANY, "keeps the connection alive"),
@@ -62,6 +90,7 @@ HARMLESS_SETTINGS: Final[dict[str, tuple[str, str]]] = {
     "transaction_deferrable": (ANY, "waits for a safe snapshot"),
     "transaction_isolation": (ANY, "what a transaction sees; it cannot write more"),
     "transaction_timeout": (ANY, "a bound"),
+    "xmlbinary": (ANY, "form of output"),
     "xmloption": (ANY, "how xml is read"),
 }
 """Every setting that may be set, and to what. Names in lower case, as the server compares them."""
@@ -95,8 +124,8 @@ def judge_setting(name: str, values: list[str] | None) -> SettingVerdict:
     """What setting ``name`` to ``values`` does; None stands for a value that is not constant."""
     name = name.lower()
     if name in ROLE_SETTINGS:
-        if values == ["none"] and name == "role":  # back to the role of the session
-            return _FINE
+        # NONE as well: it leaves a weaker role that ALTER ROLE ... SET role or the URL's options
+        # gave the session, where RESET ROLE and DEFAULT go back to it (seen on 16 and 18).
         return SettingVerdict(Effect.PRIVILEGE, MarkKind.ASSUME_ROLE, "acts as another role")
     if name in READ_ONLY_SETTINGS:
         if values is not None and len(values) == 1 and values[0].lower() in _TRUE:

@@ -220,6 +220,37 @@ def constant(node: Any) -> str | None:
     return None
 
 
+_TEXT_TYPES: Final = frozenset(("text", "varchar"))
+
+
+def plain_text(node: Any) -> str | None:
+    """The text of a constant that no cast can have changed; None when that is not sure.
+
+    ``1::numeric(2, -1)::text`` is 0, ``'app, pg_catalogs'::varchar(15)`` is shorter: only casts to
+    text types without a length are looked through.
+    """
+    for _ in range(8):
+        cast = node.get("TypeCast") if isinstance(node, dict) else None
+        if cast is None:
+            break
+        kind: Node = cast.get("typeName", {})
+        names = strings(kind.get("names", []))
+        if (
+            names[-1:] == []
+            or names[-1] not in _TEXT_TYPES
+            or names[:-1]
+            not in (
+                [],
+                ["pg_catalog"],
+            )
+        ):
+            return None
+        if "typmods" in kind or "arrayBounds" in kind or kind.get("setof", False):
+            return None
+        node = cast.get("arg")
+    return constant(node) if isinstance(node, dict) and "TypeCast" not in node else None
+
+
 def _bare(node: Any) -> str | None:
     if not isinstance(node, dict):
         return None

@@ -16,7 +16,7 @@ EXAMPLES_HIT: Final[tuple[str, ...]] = (
 )
 EXAMPLES_MISS: Final[tuple[str, ...]] = (
     "RESET ROLE",
-    "SET ROLE NONE",
+    "RESET SESSION AUTHORIZATION",
 )
 
 
