@@ -37,6 +37,7 @@ HOT_MODULES = (
     "src/holdpoint/doors/postgres/direct.py",
     "src/holdpoint/doors/postgres/reactor.py",
     "src/holdpoint/doors/postgres/answers.py",
+    "src/holdpoint/doors/postgres/fates.py",
     "src/holdpoint/doors/postgres/quick.py",
     "src/holdpoint/doors/postgres/relay.py",
     "src/holdpoint/engine/reads.py",

@@ -218,3 +218,25 @@ async def test_a_spool_that_a_power_failure_has_mixed_up_is_not_believed(
     END.pack_into(spool.memory, HEADER_BYTES, end)
     assert spool.leftovers()[0].payloads == ()
     spool.close()
+
+
+async def test_a_text_that_hardly_comes_again_stands_in_its_entry(
+    store: Store, path: Path, tmp_path: Path
+) -> None:
+    recorder = Recorder(store)
+    await recorder.start()
+    lost = recorder.read_started_once("s", "SELECT a FROM t WHERE id = 7;")
+    copy_of_the_living(path, tmp_path / "copy")
+    recorder.read_finished(lost, 1, "")
+    await recorder.close()
+    (group,) = bodies(store, RecordKind.READS)
+    assert [entry[3] for entry in group["started"]] == ["SELECT a FROM t WHERE id = 7;"]
+    assert group["texts"] == {}
+    assert verified(store).ok
+
+    with Store.open(tmp_path / "copy" / path.name) as copy:
+        again = Recorder(copy)
+        await again.start()
+        await again.close()
+        (unknown,) = bodies(copy, RecordKind.STATEMENT_OUTCOME_UNKNOWN)
+    assert unknown["text"] == "SELECT a FROM t WHERE id = 7;"

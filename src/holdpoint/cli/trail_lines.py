@@ -92,7 +92,8 @@ def _reads(record: ChainedRecord, body: dict[str, Any], agents: dict[str, str]) 
     base = int(body["base_us"])
     outcomes = {entry[0]: entry for entry in body["finished"]}
     for number, offset, session, text_id, parameters in body["started"]:
-        read = {"read": number, "run": body["run"], "text": body["texts"][str(text_id)]}
+        text = text_id if isinstance(text_id, str) else body["texts"][str(text_id)]
+        read = {"read": number, "run": body["run"], "text": text}
         if parameters is not None:
             read["parameters_base64"] = parameters
         outcome = outcomes.pop(number, None)

@@ -87,7 +87,7 @@ def _texts_of(group: ReadGroup) -> dict[int, str]:
     found = {}
     for entry in group.started:
         number, _, _, text_id, _ = orjson.loads(entry[:-1])
-        found[number] = group.texts[str(text_id)]
+        found[number] = text_id if isinstance(text_id, str) else group.texts[str(text_id)]
     return found
 
 

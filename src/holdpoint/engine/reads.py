@@ -30,7 +30,7 @@ _NOT_OPEN: Final = "the trail is not open: start the server's recorder first"
 class ReadGroup:
     """The reads of one generation of the spool, ready to become one record.
 
-    ``started`` holds ``[number, offset_us, session, text id, parameters]``, ``finished`` holds
+    ``started`` holds ``[number, offset_us, session, text or its id, parameters]``, ``finished`` holds
     ``[number, offset_us, rows, sqlstate]``, both as JSON; ``open`` are the numbers of this run's
     reads that had no outcome at the end of the group. Each entry has the spool's comma after it.
     """
@@ -131,6 +131,35 @@ class ReadLog:
         if end > self._soft_end:
             self._make_room(len(entry))
             return self.started(session, text, parameters)
+        self._memory[self._offset : end] = entry
+        self._move_end(self._memory, self._start, end)
+        self._offset = end
+        self._started.append(entry)
+        self._number = number
+        self._open.add(number)
+        if not self._armed:
+            self._arm()
+        return number
+
+    def started_once(self, session: str | int, text: str) -> int:
+        """Log the intent of a read whose text will hardly come again; return its number.
+
+        The text stands in the entry itself. It must be plain ASCII without quotes, backslashes and
+        control characters (a text that has a shape, see ``sql.shapes``, with single blanks): such a
+        text is its own JSON and holds no secret. Raises ``TrailUnavailable`` as ``started`` does.
+        """
+        if self.refusal:
+            raise TrailUnavailable(self.refusal)
+        name = self._sessions.get(session)
+        if name is None:
+            name = self._new_session(session)
+        number = self._number + 1
+        offset_us = time_ns() // 1000 - self._base_us
+        entry = f'[{number},{offset_us},{name},"{text}",null],'.encode()
+        end = self._offset + len(entry)
+        if end > self._soft_end:
+            self._make_room(len(entry))
+            return self.started_once(session, text)
         self._memory[self._offset : end] = entry
         self._move_end(self._memory, self._start, end)
         self._offset = end

@@ -69,6 +69,7 @@ class Recorder:
         self._clock: Final = clock
         self._reads: Final = ReadLog()
         self.read_started: Final = self._reads.started
+        self.read_started_once: Final = self._reads.started_once
         self.read_finished: Final = self._reads.finished
         self._queue: Final[queue.SimpleQueue[_Item | ReadGroup | None]] = queue.SimpleQueue()
         self._waiting = 0

@@ -54,6 +54,9 @@ class Reads(Protocol):
     def read_started(self, session: str, text: str, parameters: bytes | None) -> int:
         """Record the intent; raises ``TrailUnavailable``."""
 
+    def read_started_once(self, session: str, text: str) -> int:
+        """Record the intent of a read whose text hardly comes again."""
+
     def read_finished(self, number: int, rows: int, sqlstate: str) -> None:
         """Record the outcome."""
 

@@ -9,6 +9,7 @@ This module compiles with mypyc.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from holdpoint import gate
@@ -20,6 +21,9 @@ from holdpoint.policy.rules import Policy
 from holdpoint.sql.shapes import has_shape, shape_of
 
 ENDS_TRANSACTION: Final = frozenset({TransactionMark.COMMIT, TransactionMark.PREPARE_TRANSACTION})
+
+
+_LINE: Final = re.compile(rb"[ -~]*")
 
 
 class Memo:
@@ -57,7 +61,8 @@ class Memo:
             return None
         shape = shape_of(query)
         if shape is not None and shape in self._shapes:
-            return Known(query.decode("ascii"))
+            # A line break or tab must be escaped in a record; the rest is its own JSON.
+            return Known(query.decode("ascii"), once=_LINE.fullmatch(query) is not None)
         try:
             text = query.decode()
         except UnicodeDecodeError:

@@ -19,7 +19,7 @@ EXECUTE: Final = 3  # CommandComplete, EmptyQueryResponse or PortalSuspended
 SYNC: Final = 4  # ReadyForQuery
 QUERY: Final = 5  # ReadyForQuery, after any number of CommandComplete
 REFUSED: Final = 6  # ErrorResponse: a statement made to fail stands where the refused one stood
-FENCE: Final = 7  # CloseComplete, kept from the client: see ``relay.FENCE_FRAME``
+FENCE: Final = 7  # CloseComplete, kept from the client: see ``refusing.FENCE_FRAME``
 
 
 class Known:
@@ -28,6 +28,7 @@ class Known:
     ``commits`` marks the end of a transaction. ``prepares`` are the names that the text gives to
     statements, each with the whole PREPARE, ``forgets`` the names it deallocates (``*`` for all of
     them). ``alone`` says that it is one statement: if it fails, it has done nothing.
+    ``once`` says that the text was known by its shape and is fit for ``read_started_once``.
     """
 
     def __init__(
@@ -37,12 +38,14 @@ class Known:
         prepares: tuple[tuple[bytes, bytes], ...] = (),
         forgets: tuple[bytes, ...] = (),
         alone: bool = True,
+        once: bool = False,
     ) -> None:
         self.text = text
         self.commits = commits
         self.prepares = prepares
         self.forgets = forgets
         self.alone = alone
+        self.once = once
 
 
 class Prepared:

@@ -9,6 +9,10 @@ from holdpoint.wire.postgres import errors, messages
 
 # What the server is made to fail on; it shows up in the server's log and says why.
 REFUSED_TEXT: Final = b"holdpoint refused this statement"
+# Stands before a Query among frames of the extended protocol. An error of those makes the server
+# skip the Query; without the fence nobody could tell it from an error of the Query itself. To close
+# what is not there changes nothing; its answer is kept from the client.
+FENCE_FRAME: Final = messages.close(messages.PORTAL, b"holdpoint fence")
 REFUSED_QUERY: Final = messages.query(REFUSED_TEXT)
 REFUSED_PARSE: Final = messages.parse(b"holdpoint_refused", REFUSED_TEXT)
 

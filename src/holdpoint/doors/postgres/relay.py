@@ -23,6 +23,17 @@ from mypy_extensions import i64
 
 from holdpoint.doors.postgres import refusing
 from holdpoint.doors.postgres.answers import NAME_BYTES_MAX, Owner, Reads, may_pass_in_copy
+from holdpoint.doors.postgres.fates import (
+    DROPPED,
+    DROPPED_QUERY,
+    FENCED,
+    FLUSHED,
+    GUARDED,
+    IGNORED,
+    PASS,
+    STOPPED,
+    STOPPED_BEFORE,
+)
 from holdpoint.doors.postgres.pending import (
     EXECUTE,
     FENCE,
@@ -34,28 +45,12 @@ from holdpoint.doors.postgres.pending import (
     Pending,
 )
 from holdpoint.doors.postgres.quick import Quick
-from holdpoint.doors.postgres.refusing import REFUSED_PARSE, REFUSED_QUERY
+from holdpoint.doors.postgres.refusing import FENCE_FRAME, REFUSED_PARSE, REFUSED_QUERY
 from holdpoint.engine.recorder import TrailUnavailable
 from holdpoint.model import limits
 from holdpoint.wire.postgres import frames, messages
 from holdpoint.wire.postgres.errors import ProtocolError
 from holdpoint.wire.postgres.frames import frame
-
-# Stands before a Query among frames of the extended protocol. An error of those makes the server
-# skip the Query; without the fence nobody could tell it from an error of the Query itself. To close
-# what is not there changes nothing; its answer is kept from the client.
-FENCE_FRAME: Final = messages.close(messages.PORTAL, b"holdpoint fence")
-
-# What becomes of a client's frame.
-PASS: Final = 0
-STOPPED: Final = 1  # it goes through the whole gate
-STOPPED_BEFORE: Final = 2  # it must wait for answers that are due, or the session is broken
-DROPPED: Final = 3  # refused; a Parse that fails stands in its place
-DROPPED_QUERY: Final = 4  # refused; a Query that fails stands in its place
-FENCED: Final = 5  # a fence goes first, then the frame is looked at again
-IGNORED: Final = 6  # the server would not look at it: it is not forwarded
-FLUSHED: Final = 7  # a Flush goes in its place
-GUARDED: Final = 8  # forwarded, then nothing more until it is answered
 
 CURSOR_TEXT: Final = "FETCH ALL FROM cursor"
 
@@ -280,7 +275,10 @@ class Relay(Quick):
                 self._refuse(QUERY, refusing.name_taken(name))
                 return DROPPED_QUERY
         try:
-            number = self.reads.read_started(self.session, known.text, None)
+            if known.once:
+                number = self.reads.read_started_once(self.session, known.text)
+            else:
+                number = self.reads.read_started(self.session, known.text, None)
         except TrailUnavailable as problem:
             self._refuse(QUERY, refusing.trail_failed(problem))
             return DROPPED_QUERY
