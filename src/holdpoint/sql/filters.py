@@ -10,7 +10,18 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from holdpoint.model.limits import FILTER_DEPTH_MAX, NESTING_DEPTH_MAX
+from holdpoint.model.limits import FILTER_DEPTH_MAX
+from holdpoint.sql.tautologies import (
+    MIRRORED,
+    OPPOSITE,
+    Test,
+    chooses,
+    has_opposites,
+    leaves_no_gap,
+    list_items,
+    makes_null,
+    meets_everything,
+)
 from holdpoint.sql.walk import Node, constant, strings
 
 
@@ -21,14 +32,20 @@ class Target:
     ``others`` are the column names that other relations in scope are known to export.
     """
 
-    def __init__(self, relation: Node, sources: list[Any]) -> None:
+    def __init__(self, relation: Node, sources: list[Any], ctes: list[Any] | None = None) -> None:
         alias: Node = relation.get("alias", {})
         self.relname: str = relation.get("relname", "")
         self.schema: str = relation.get("schemaname", "")
         self.name: str = alias.get("aliasname", "") or self.relname
         self.alone = not sources
+        # Names that give all rows of the table: its own, and CTEs that copy it.
+        self.selves: set[str] = {self.relname}
+        for item in ctes or []:
+            cte: Node = item["CommonTableExpr"]
+            if _unfiltered_self(cte.get("ctequery", {}), self, 0):
+                self.selves.add(cte["ctename"])
         # The table a second time: `a.id = b.id` is then true for every row.
-        self.twice = self.relname in [_relname(source) for source in sources]
+        self.twice = any(_copies(source, self, 0) for source in sources)
         self.others: set[str] = set()
         for source in sources:
             _exports(source, self.others)
@@ -37,16 +54,24 @@ class Target:
         """The same target seen from inside a subquery: only qualified columns are its own."""
         copy = Target({"relname": self.relname, "schemaname": self.schema}, [])
         copy.name = self.name
+        copy.selves = self.selves
         copy.alone = not query.get("fromClause")
-        copy.twice = self.relname in [_relname(item) for item in query.get("fromClause", [])]
+        copy.twice = any(_copies(item, self, 0) for item in query.get("fromClause", []))
         if not copy.alone and self.name in _names(query):
             copy.name = ""  # hidden by an inner relation of that name
         return copy
 
 
-def _relname(item: Any) -> str:
-    """The table a FROM item is, or nothing when it is something else."""
-    return str(item.get("RangeVar", {}).get("relname", "")) if isinstance(item, dict) else ""
+def _copies(item: Any, target: Target, depth: int) -> bool:
+    """Whether a FROM item is the target's table again, or a subquery that gives all its rows."""
+    if not isinstance(item, dict):
+        return False
+    if "RangeVar" in item:
+        return item["RangeVar"].get("relname", "") in target.selves
+    if depth > FILTER_DEPTH_MAX:
+        return True
+    subquery: Node = item.get("RangeSubselect", {}).get("subquery", {})
+    return bool(subquery) and _unfiltered_self(subquery, target, depth)
 
 
 def _exports(source: Any, names: set[str]) -> None:
@@ -96,22 +121,47 @@ def _effective(node: Node, target: Target, negated: bool, depth: int) -> bool:
             return not negated
         if kind == "NullTest":
             is_null = value["nulltesttype"] == "IS_NULL"
-            return is_null != negated and bool(_columns(value["arg"], target))
+            own = _columns(value["arg"], target)
+            return is_null != negated and bool(own) and not makes_null(value["arg"])
         if kind == "BooleanTest":
-            if value["booltesttype"] == "IS_NOT_UNKNOWN":
-                return False
-            return _effective(value["arg"], target, False, depth + 1)
+            return _truth_test(value, target, negated, depth + 1)
         if kind == "SubLink":
-            return _sub_link(value, target, depth + 1)
+            return _sub_link(value, target, negated, depth + 1)
         if kind == "CoalesceExpr":
             return _all_or_false(value["args"], target, negated, depth + 1)
         if kind == "FuncCall":
             return _call(value, target)
         if kind == "TypeCast":
-            return _effective(value["arg"], target, negated, depth + 1)
+            return _cast(value, target, negated, depth + 1)
         if kind == "A_Const":
             return _is_false(node, negated)
     return False
+
+
+def _truth_test(node: Node, target: Target, negated: bool, depth: int) -> bool:
+    """``x IS TRUE`` and its kin, which turn an unknown x into a yes or a no."""
+    kind: str = node["booltesttype"]
+    positive = kind in ("IS_TRUE", "IS_FALSE", "IS_UNKNOWN")
+    arg: Node = node["arg"]
+    if kind in ("IS_UNKNOWN", "IS_NOT_UNKNOWN"):
+        is_unknown = positive != negated
+        return is_unknown and bool(_columns(arg, target)) and not makes_null(arg)
+    turned = kind in ("IS_FALSE", "IS_NOT_TRUE")
+    if positive == negated and makes_null(arg):  # an x that is always NULL is met here
+        return False
+    if turned and not _columns(arg, target):
+        return False
+    return _effective(arg, target, turned != negated, depth)
+
+
+def _cast(node: Node, target: Target, negated: bool, depth: int) -> bool:
+    """A cast to boolean of what is no boolean may be true for what reads as false."""
+    arg: Node = node["arg"]
+    if strings(node.get("typeName", {}).get("names", []))[-1:] != ["bool"]:
+        return False
+    if "TypeCast" in arg and _columns(arg, target):
+        return _cast(arg["TypeCast"], target, negated, depth)
+    return "TypeCast" not in arg and _effective(arg, target, negated, depth)
 
 
 def _is_false(node: Node, negated: bool) -> bool:
@@ -132,9 +182,48 @@ def _boolean(node: Node, target: Target, negated: bool, depth: int) -> bool:
         return _effective(args[0], target, not negated, depth)
     if (kind == "AND_EXPR") != negated:  # a negated OR is an AND of negations
         return any(_effective(arg, target, negated, depth) for arg in args)
-    return all(_effective(arg, target, negated, depth) for arg in args) and not _covers_everything(
-        args, target, negated
-    )
+    if not all(_effective(arg, target, negated, depth) for arg in args):
+        return False
+    found = _alternatives(args, negated)
+    if has_opposites(found):
+        return False
+    tests = [_simple_test(arg, target, turned) for arg, turned in found]
+    return not leaves_no_gap([test for test in tests if test is not None])
+
+
+def _alternatives(args: list[Node], negated: bool) -> list[tuple[Node, bool]]:
+    """The alternatives of an OR with the ORs and NOTs in it resolved: ``(test, negated)``.
+
+    ``x AND true`` counts as x: what bounds nothing in an AND is left out.
+    """
+    found: list[tuple[Node, bool]] = []
+    stack = [(arg, negated) for arg in args]
+    while stack:
+        node, turned = stack.pop()
+        inner: Node | None = node.get("BoolExpr")
+        if inner is None:
+            found.append((node, turned))
+            continue
+        parts: list[Node] = inner["args"]
+        if inner["boolop"] == "NOT_EXPR":
+            stack.append((parts[0], not turned))
+        elif (inner["boolop"] == "OR_EXPR") != turned:
+            stack.extend([(part, turned) for part in parts])
+        else:
+            telling = [part for part in parts if not _says_nothing(part)]
+            if len(telling) == 1:
+                stack.append((telling[0], turned))
+            else:
+                found.append((node, turned))
+    return found
+
+
+def _says_nothing(node: Node) -> bool:
+    """A part of an AND that is a constant, compares constants, or asks for NULL."""
+    if "NullTest" in node:
+        return True
+    _, names, _ = _mentions(node, Target({}, []))
+    return not names
 
 
 def _all_or_false(args: list[Node], target: Target, negated: bool, depth: int) -> bool:
@@ -150,51 +239,7 @@ def _all_or_false(args: list[Node], target: Target, negated: bool, depth: int) -
     return found
 
 
-_OPPOSITE: Final[dict[str, str]] = {
-    "=": "<>", "<>": "=", "<": ">=", ">=": "<", ">": "<=", "<=": ">",
-    "~~": "!~~", "!~~": "~~", "~": "!~", "!~": "~", "~~*": "!~~*", "!~~*": "~~*",
-}  # fmt: skip
-_UP: Final = frozenset((">", ">="))
-_DOWN: Final = frozenset(("<", "<="))
-
-
-def _covers_everything(args: list[Node], target: Target, negated: bool) -> bool:
-    """Whether alternatives together leave nothing out: ``a = 1 OR a <> 1``, ``a < 5 OR a > 3``."""
-    tests: list[tuple[str, str, str]] = []  # (column, operator, the other side as text)
-    for arg in args:
-        test = _simple_test(arg, target, negated)
-        if test is not None:
-            tests.append(test)
-    if len(tests) > NESTING_DEPTH_MAX:
-        tests = tests[:NESTING_DEPTH_MAX]
-    for at, (column, symbol, other) in enumerate(tests):
-        for column2, symbol2, other2 in tests[at + 1 :]:
-            if column != column2:
-                continue
-            if other == other2 and _OPPOSITE.get(symbol) == symbol2:
-                return True
-            if symbol == symbol2 == "<>" and other != other2:
-                return True
-            if (symbol in _UP and symbol2 in _DOWN) and not _less(other2, other):
-                return True
-            if (symbol in _DOWN and symbol2 in _UP) and not _less(other, other2):
-                return True
-    return False
-
-
-def _less(low: str, high: str) -> bool:
-    """Whether the gap between two bounds is visible: both numbers or both quoted texts."""
-    try:
-        return float(low) < float(high)
-    except ValueError:
-        return low[:1] == high[:1] == "'" and low < high
-
-
-def _simple_test(node: Node, target: Target, negated: bool) -> tuple[str, str, str] | None:
-    inner = node.get("BoolExpr")
-    if inner is not None and inner["boolop"] == "NOT_EXPR":
-        node = inner["args"][0]
-        negated = not negated
+def _simple_test(node: Node, target: Target, negated: bool) -> Test | None:
     test = node.get("NullTest")
     if test is not None:
         columns = _columns(test["arg"], target)
@@ -208,14 +253,17 @@ def _simple_test(node: Node, target: Target, negated: bool) -> tuple[str, str, s
     compared = node.get("A_Expr")
     if compared is None or compared["kind"] not in ("AEXPR_OP", "AEXPR_LIKE"):
         return None
-    left = compared.get("lexpr", {}).get("ColumnRef")
+    left, other = compared.get("lexpr", {}).get("ColumnRef"), compared.get("rexpr")
+    symbol: str = strings(compared["name"])[-1]
+    if left is None:
+        left, other = (other or {}).get("ColumnRef"), compared.get("lexpr")
+        symbol = MIRRORED.get(symbol, "")
     if left is None:
         return None
     name = _own(left, target)
-    symbol: str = strings(compared["name"])[-1]
     if negated:
-        symbol = _OPPOSITE.get(symbol, "")
-    return (name, symbol, _text(compared.get("rexpr"))) if name and symbol else None
+        symbol = OPPOSITE.get(symbol, "")
+    return (name, symbol, _text(other)) if name and symbol else None
 
 
 def _text(node: Any) -> str:
@@ -229,9 +277,15 @@ def _text(node: Any) -> str:
     return f"'{value}" if is_text else value
 
 
+# System columns (manual, section 5.6) that most often hold one value for the whole table.
+_SAME_IN_EVERY_ROW: Final = frozenset(("tableoid", "cmin", "cmax", "xmax"))
+
+
 def _own(reference: Node, target: Target) -> str:
     """The name of the target's column that a ColumnRef means; empty when it may be another's."""
     fields = strings(reference["fields"])
+    if fields[-1] in _SAME_IN_EVERY_ROW:
+        return ""
     if len(fields) == 1:
         name = fields[0]
         if not target.alone or name in target.others:
@@ -273,12 +327,11 @@ def _mentions(node: Any, target: Target) -> tuple[set[str], set[str], set[str]]:
     return own, any_name, loose
 
 
-# Patterns that match every text there is.
-_MATCH_ALL: Final = frozenset(("", ".*", "^", "$", "^.*$", "^.*", ".*$", ".*?"))
-
-
 def _comparison(node: Node, target: Target, negated: bool, depth: int) -> bool:
     """A comparison of the target's column with something that mentions no such column."""
+    truth = _against_truth(node, negated)
+    if truth is not None:
+        return _effective(truth[0], target, truth[1], depth)
     left, left_names, left_loose = _mentions(node.get("lexpr"), target)
     right, right_names, right_loose = _mentions(node.get("rexpr"), target)
     kind: str = node["kind"]
@@ -290,16 +343,49 @@ def _comparison(node: Node, target: Target, negated: bool, depth: int) -> bool:
         return False
     if not left and not right:
         return _join(left_names, right_names, node, target)
+    if chooses(node.get("lexpr")) or chooses(node.get("rexpr")):
+        return False
+    if {target.name} & (left_loose | right_loose) and left | right:
+        return False  # the whole row beside one of its columns
+    if not left and any(not _columns(item, target) for item in list_items(node)):
+        return False  # `1 IN (id, 1)`
     if kind in ("AEXPR_DISTINCT", "AEXPR_NOT_DISTINCT"):
         is_not_null = (kind == "AEXPR_DISTINCT") != negated
         return not (is_not_null and _is_null(node.get("rexpr"), node.get("lexpr")))
-    pattern = constant(node.get("rexpr"))
-    if pattern is not None and not negated:
-        if kind in ("AEXPR_LIKE", "AEXPR_ILIKE") and not symbol.startswith("!"):
-            return pattern.strip("%") != "" or pattern == ""
-        if symbol in ("~", "~*"):
-            return pattern not in _MATCH_ALL
+    if meets_everything(node, negated):
+        return False
     return not _same_table(node.get("rexpr"), target, symbol, depth)
+
+
+def _against_truth(node: Node, negated: bool) -> tuple[Node, bool] | None:
+    """``(x = 1) = true`` says what ``x = 1`` says; ``(x IS NULL) = false`` its opposite."""
+    symbol: str = strings(node["name"])[-1]
+    kind: str = node["kind"]
+    if symbol not in ("=", "<>") or kind not in _COMPARES_TRUTH:
+        return None
+    turned = (symbol == "<>" and kind == "AEXPR_OP") or kind == "AEXPR_DISTINCT"
+    for side, other in (("lexpr", "rexpr"), ("rexpr", "lexpr")):
+        word = constant(node.get(side))
+        test: Node = node.get(other, {})
+        if word is None or not _is_test(test):
+            continue
+        if (kind == "AEXPR_DISTINCT") != negated and kind != "AEXPR_OP" and makes_null(test):
+            return {}, False  # what is always NULL is always distinct from a truth
+        is_false = word.strip().lower() in ("false", "f", "no", "n", "off", "0")
+        return test, (turned != is_false) != negated
+    return None
+
+
+_COMPARES_TRUTH: Final = frozenset(("AEXPR_OP", "AEXPR_DISTINCT", "AEXPR_NOT_DISTINCT"))
+_TESTS: Final = frozenset(("BoolExpr", "NullTest", "BooleanTest"))
+
+
+def _is_test(node: Node) -> bool:
+    """Whether an expression is a test, as its form shows."""
+    compared: Node = node.get("A_Expr", {})
+    if compared and compared["kind"] == "AEXPR_OP":
+        return strings(compared["name"])[-1] in OPPOSITE
+    return bool(compared) or bool(_TESTS & set(node))
 
 
 def _is_null(*sides: Any) -> bool:
@@ -326,9 +412,13 @@ def _join(left: set[str], right: set[str], node: Node, target: Target) -> bool:
 
 def _constants_differ(node: Node, symbol: str, negated: bool) -> bool:
     """``1 = 2`` bounds (no row meets it), ``1 = 1`` does not; what cannot be told does not."""
-    left = constant(node.get("lexpr"))
-    right = constant(node.get("rexpr"))
+    left_node, right_node = node.get("lexpr", {}), node.get("rexpr", {})
+    left, right = constant(left_node), constant(right_node)
     if left is None or right is None or node["kind"] != "AEXPR_OP":
+        return False
+    # `1 = 1.0`, `1 = '01'` and `true = 't'` are true, and a cast may shorten a text.
+    kinds = [set(side.get("A_Const", {})) - {"location"} for side in (left_node, right_node)]
+    if kinds[0] != kinds[1] or kinds[0] not in ({"ival"}, {"sval"}, {"boolval"}):
         return False
     if symbol == "=":
         return (left == right) == negated
@@ -349,19 +439,28 @@ def _unfiltered_self(subselect: Node, target: Target, depth: int) -> bool:
     query: Node = subselect.get("SelectStmt", {})
     if query.get("limitCount") is not None:
         return False
-    names = {
-        node.get("relname", "") for item in query.get("fromClause", []) for node in item.values()
-    }
-    if target.relname not in names:
+    if not any(_copies(item, target, depth + 1) for item in query.get("fromClause", [])):
         return False
     inner = Target({"relname": target.relname}, [])
     return not bounds(query.get("whereClause"), inner, depth + 1)
 
 
-def _sub_link(node: Node, target: Target, depth: int) -> bool:
+def _gives_nothing(query: Node) -> bool:
+    """Whether a subquery shows that it has no rows: ``WHERE false``, ``LIMIT 0``."""
+    if constant(query.get("limitCount")) == "0":
+        return True
+    where: Node = query.get("whereClause", {})
+    inner: Node = where.get("BoolExpr", {})
+    parts = inner["args"] if inner and inner["boolop"] == "AND_EXPR" else [where]
+    return any("A_Const" in part and _is_false(part, False) for part in parts)
+
+
+def _sub_link(node: Node, target: Target, negated: bool, depth: int) -> bool:
     subselect: Node = node.get("subselect", {})
     query: Node = subselect.get("SelectStmt", {})
     test = node.get("testexpr")
+    if _gives_nothing(query) and (negated or node.get("subLinkType") == "ALL_SUBLINK"):
+        return False
     if test is not None:  # column IN (SELECT ...), column > ALL (SELECT ...)
         own, names, _ = _mentions(test, target)
         inside, _, _ = _mentions(subselect, target)
@@ -379,4 +478,6 @@ def _sub_link(node: Node, target: Target, depth: int) -> bool:
 def _call(node: Node, target: Target) -> bool:
     """A function as a filter: effective when it is given a column and something else to compare."""
     args: list[Any] = node.get("args", [])
+    if strings(node["funcname"])[-1] == "starts_with" and constant(args[-1]) == "":
+        return False
     return len(args) > 1 and any(_columns(arg, target) for arg in args)

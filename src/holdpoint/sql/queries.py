@@ -207,11 +207,16 @@ def _filtered(walk: Walk, node: Node, sources: list[Any], verb: str) -> None:
     if where is None:
         walk.effects.add(Effect.BULK_WRITE)
         walk.mark(MarkKind.NO_WHERE, label(relation), verb)
-    elif bounds(where, Target(relation, sources)):
+    elif bounds(where, Target(relation, sources, _ctes(node))):
         walk.effects.add(Effect.WRITE)
     else:
         walk.effects.add(Effect.BULK_WRITE)
         walk.mark(MarkKind.CONSTANT_WHERE, label(relation), verb)
+
+
+def _ctes(node: Node) -> list[Any]:
+    found: list[Any] = node.get("withClause", {}).get("ctes", [])
+    return found
 
 
 def merge(walk: Walk, node: Node, key: str) -> None:
@@ -219,7 +224,7 @@ def merge(walk: Walk, node: Node, key: str) -> None:
     open_with(walk, node)
     relation: Node = node["relation"]
     write_target(walk, relation)
-    target = Target(relation, [node["sourceRelation"]])
+    target = Target(relation, [node["sourceRelation"]], _ctes(node))
     joined = bounds(node["joinCondition"], target)
     effect = Effect.WRITE
     for item in node["mergeWhenClauses"]:
