@@ -62,8 +62,21 @@ def eventually(holds: Callable[[], Any], what: str) -> Any:
     raise AssertionError(f"{what} did not come within {DEADLINE_S:g} s")
 
 
+def free_port() -> int:
+    """Return a port that was free a moment ago, for a gate in a process of its own."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def write_config(
-    folder: Path, url: str, *, wait: str = "20s", server: str = "", more: str = ""
+    folder: Path,
+    url: str,
+    *,
+    wait: str = "20s",
+    server: str = "",
+    more: str = "",
+    listen: int = 0,
 ) -> Path:
     """Write a configuration with one target `shop` in three tiers, all at ``url``."""
     (folder / "upstream.url").write_text(url)
@@ -73,7 +86,7 @@ def write_config(
     )
     path = folder / "holdpoint.toml"
     path.write_text(
-        f'[server]\nlisten = "127.0.0.1:0"\nweb = "127.0.0.1:0"\n{server}\n'
+        f'[server]\nlisten = "127.0.0.1:{listen}"\nweb = "127.0.0.1:0"\n{server}\n'
         f'[holds]\nwait = "{wait}"\n[targets.shop]\nenvironment = "production"\n{tiers}{more}'
     )
     return path
@@ -229,9 +242,9 @@ class Gate:
         return psycopg.connect(self.url(tier, agent), **more)
 
     @contextmanager
-    def raw(self, tier: str = "", **more: Any) -> Iterator[Wire]:
+    def raw(self, tier: str = "", agent: str = AGENTS[0], **more: Any) -> Iterator[Wire]:
         """Connect a client that sends exactly the frames that it is told."""
-        with Wire.connect(self.port, AGENTS[0], SECRET, f"shop/{tier}", **more) as wire:
+        with Wire.connect(self.port, agent, SECRET, f"shop/{tier}", **more) as wire:
             yield wire
 
     # --- the trail --------------------------------------------------------------------------------

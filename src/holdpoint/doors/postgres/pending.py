@@ -117,6 +117,11 @@ class Operation:
         if not self.sent or self.suspended:
             self.finish()
 
+    def skip(self) -> None:
+        """Mark the end of an operation that the server ignores because of an earlier error."""
+        self.skipped = True
+        self.finish()
+
     def finish(self) -> None:
         """Mark the end and wake the gate that waits for it."""
         if not self.finished:

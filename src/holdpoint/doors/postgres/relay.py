@@ -397,15 +397,14 @@ class Relay(Quick):
             self.owner.slow_query(data[position + 5 : stop - 1])
             return
         payload = data[position + 5 : stop]
-        name_end = payload.find(b"\x00", payload.find(b"\x00") + 1)
-        name = payload[payload.find(b"\x00") + 1 : name_end]
-        name = name[:NAME_BYTES_MAX]
+        name = payload.split(b"\x00", 2)[1][:NAME_BYTES_MAX]
         self.owner.slow_bind(payload, name, self.statements[name])
 
     def run_query(self, query: bytes, operation: Operation) -> None:
         """Send a Query that the gate let through."""
         if self.skipping:  # what was sent before it has failed meanwhile
-            self._skip_operation(operation)
+            operation.skip()
+            self.resume()
             return
         self.pending.append(Pending(QUERY, operation=operation))
         operation.sent = True
@@ -422,7 +421,8 @@ class Relay(Quick):
     def run_bind(self, payload: bytes, operation: Operation) -> None:
         """Send a Bind that the gate let through; the operation runs when its portal is executed."""
         if self.skipping:
-            self._skip_operation(operation)
+            operation.skip()
+            self.resume()
             return
         portal = payload[: payload.find(b"\x00")]
         operation.segment = self.segment
@@ -430,11 +430,6 @@ class Relay(Quick):
         if operation.wrote:
             self.wrote = True
         self.write_server(frame(frames.BIND, payload))
-        self.resume()
-
-    def _skip_operation(self, operation: Operation) -> None:
-        operation.skipped = True
-        operation.finish()
         self.resume()
 
     def refuse(self, kind: int, response: bytes) -> None:
@@ -468,17 +463,25 @@ class Relay(Quick):
             self.draining = False
             self.resume()
 
-    def leave(self) -> None:
-        """Bring what runs to its end without the client; what has not begun does not begin."""
+    def leave(self) -> bool:
+        """Bring what runs to its end without the client; what has not begun does not begin.
+
+        False says that only the end of the connection can do that.
+        """
         self.gone = True
         self.stopped = True
         self._backlog.clear()
         if self.copying is not None:
             self.held_sync = False
             self.copy_ended = True
+            if self._client_skip:  # the server still waits for the rest of a frame
+                self.write_server(bytes(min(self._client_skip, limits.SESSION_PENDING_BYTES_MAX)))
+                if self._client_skip > limits.SESSION_PENDING_BYTES_MAX:
+                    return False
             self.write_server(messages.copy_fail("the client went away"))
         if self.skipping or (self.pending and self.pending[-1].kind not in (QUERY, SYNC)):
             self.send_sync()
+        return True
 
     def _refuse_long(self, kind: i64, rest: int) -> None:
         """Drop a message that is too long to be looked at; the session goes on after it."""

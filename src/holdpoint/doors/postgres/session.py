@@ -195,8 +195,7 @@ class Session:
         """Let the server finish what it runs, then say goodbye."""
         channel, relay = self.upstream.channel, self.relay
         self.server_pressure(False)
-        relay.leave()
-        waited = 0.0
+        waited = 0.0 if relay.leave() else limits.CLIENT_GONE_GRACE_S
         while relay.pending and not channel.lost and waited < limits.CLIENT_GONE_GRACE_S:
             await asyncio.sleep(LEAVE_POLL_S)
             waited += LEAVE_POLL_S
