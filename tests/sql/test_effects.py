@@ -370,3 +370,44 @@ def test_a_condition_that_names_no_column_ties_no_tables(text: str) -> None:
 )
 def test_joins_are_no_products(text: str) -> None:
     assert read(text).effects == {Effect.READ}
+
+
+# The server calls a function of one argument in column notation, whatever the argument's type is:
+# each of these ran on 16 and 18.
+CALLED_AS_COLUMNS = [
+    ("SELECT ('s'::regclass).nextval", Effect.WRITE),
+    ("SELECT (x.r).nextval FROM (SELECT 's'::regclass AS r) x", Effect.WRITE),
+    ("SELECT (ARRAY['s'::regclass])[1].nextval", Effect.WRITE),
+    ("SELECT r.nextval FROM CAST('s' AS regclass) AS r", Effect.WRITE),
+    ("SELECT (9::float8).pg_sleep", Effect.EXHAUSTION),
+    ("SELECT f.pg_advisory_lock FROM generate_series(1::bigint, 2) AS f", Effect.EXHAUSTION),
+    ("SELECT 1 FROM t ORDER BY (1::bigint).pg_advisory_lock", Effect.EXHAUSTION),
+    ("SELECT ('/etc/passwd'::text).pg_read_file", Effect.SERVER_SIDE),
+    ("SELECT f.pg_read_file FROM CAST('/etc/passwd' AS text) AS f", Effect.SERVER_SIDE),
+    ("SELECT (pid).pg_cancel_backend FROM pg_stat_activity", Effect.SERVER_SIDE),
+    ("SELECT ('SELECT f()'::text).ts_stat", Effect.UNKNOWN),
+    ("SELECT (42).evil", Effect.UNKNOWN),
+    ("SELECT ('x'::text).evil", Effect.UNKNOWN),
+    ("SELECT (1 + 1).evil", Effect.UNKNOWN),
+]
+
+
+@pytest.mark.parametrize(("text", "effect"), CALLED_AS_COLUMNS)
+def test_a_function_called_as_a_column_is_a_call(text: str, effect: Effect) -> None:
+    reading = read(text)
+    assert reading.problem is None, reading.problem
+    assert effect in reading.effects
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT t.system, (t).bernoulli FROM t",
+        "SELECT t.name, (t).name, (t.address).city, t.* FROM t",
+        "SELECT (information_schema._pg_expandarray(i.indkey)).n FROM pg_index i",
+        "SELECT ('x'::text).upper, (jsonb_each(t.a)).key, (ROW(1, 2)).f1 FROM t",
+        "SELECT ('(1,2)'::app.pair).first, (t.tags)[1] FROM t",
+    ],
+)
+def test_columns_and_fields_are_no_calls(text: str) -> None:
+    assert read(text).effects == {Effect.READ}

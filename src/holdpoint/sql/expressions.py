@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from holdpoint.model.effects import Access, Effect, MarkKind, ObjectKind
 from holdpoint.sql.functions import (
+    BASE_TYPES,
     DANGERS,
     HARMLESS,
     INFORMATION_SCHEMA,
@@ -97,6 +98,49 @@ def call(walk: Walk, node: Node, key: str) -> None:
                 stack.extend(value)
             elif type(value) is dict:
                 stack.append(value)
+
+
+# Without the sampling methods' handlers: SQL cannot call them, and columns are called `system`.
+_FUNCTIONS_THAT_ACT: Final = (frozenset(DANGERS) | UNREVIEWED) - TABLESAMPLE_METHODS
+
+# What cannot be a row: a name behind it is a function's, never a field's.
+_NO_ROW: Final = (
+    "A_Const",
+    "A_Expr",
+    "A_ArrayExpr",
+    "BoolExpr",
+    "NullTest",
+    "BooleanTest",
+    "SQLValueFunction",
+    "CollateClause",
+)
+
+
+def column(walk: Walk, node: Node, key: str) -> None:
+    """``t.f`` is a column, or the function ``f`` called with t: PostgreSQL takes either."""
+    fields: list[Any] = node["fields"]
+    if len(fields) > 1:
+        last: Node | None = fields[-1].get("String")
+        if last is not None and last["sval"] in _FUNCTIONS_THAT_ACT:
+            _other_call(walk, last["sval"], {})
+
+
+def indirection(walk: Walk, node: Node, key: str) -> None:
+    """``(x).f`` is a field, or the function ``f`` called with x, whatever x is."""
+    inner: Node = node["arg"]
+    names = [item["String"]["sval"] for item in node["indirection"] if "String" in item]
+    is_value = any(kind in inner for kind in _NO_ROW)
+    cast = inner.get("TypeCast")
+    if cast is not None:  # a cast to a base type makes no row
+        parts = strings(cast.get("typeName", {}).get("names", []))
+        is_value = bool(parts) and parts[-1] in BASE_TYPES
+    for name in names:
+        if name in _FUNCTIONS_THAT_ACT:
+            _other_call(walk, name, {})
+        elif is_value and name not in HARMLESS:
+            walk.functions[name] = None
+            _unknown_call(walk, name)
+    walk.stack.append(node)
 
 
 def _qualified_call(walk: Walk, parts: list[str], node: Node) -> None:
@@ -222,13 +266,13 @@ _SKIPPED: Final = (
     # Names, constants and types. A cast to a user's type may call a function of that type's owner;
     # without a catalog Holdpoint lets casts pass: enum and extension types are everywhere, and
     # defining a type or a cast is a definition that the gate decides on by itself.
-    "ColumnRef A_Const ParamRef String Integer Float Boolean BitString A_Star TypeName typeName "
+    "A_Const ParamRef String Integer Float Boolean BitString A_Star TypeName typeName "
     "Alias alias join_using_alias SetToDefault SQLValueFunction CurrentOfExpr AccessPriv RoleSpec "
     "ReplicaIdentityStmt TriggerTransition MergeSupportFunc format returning grantor newowner "
     "authrole ReturningOption argType returnType"
 )
 _PLAIN: Final = (
-    "A_ArrayExpr A_Indices A_Indirection BoolExpr BooleanTest CaseExpr CaseWhen CoalesceExpr "
+    "A_ArrayExpr A_Indices BoolExpr BooleanTest CaseExpr CaseWhen CoalesceExpr "
     "CollateClause ColumnDef CommonTableExpr Constraint CTECycleClause CTESearchClause DefElem "
     "FunctionParameter GroupingFunc GroupingSet IndexElem InferClause JoinExpr JsonAggConstructor "
     "JsonArgument JsonArrayAgg JsonArrayConstructor JsonArrayQueryConstructor JsonBehavior "
@@ -252,6 +296,8 @@ def _table() -> dict[str, Handler]:
     table["relation"] = range_var
     table["pktable"] = range_var
     table["A_Expr"] = operation
+    table["ColumnRef"] = column
+    table["A_Indirection"] = indirection
     table["FuncCall"] = call
     table["SortBy"] = sort_by
     table["SubLink"] = sub_link

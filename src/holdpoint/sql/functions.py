@@ -220,6 +220,9 @@ UNREVIEWED: Final[frozenset[str]] = (
 )
 """Volatile built-ins nobody has reviewed (trigger functions, handlers): unknown."""
 
+BASE_TYPES: Final[frozenset[str]] = frozenset(_TABLE["types"])
+"""Types of ``pg_catalog``; a value of one is no row."""
+
 INFORMATION_SCHEMA: Final[frozenset[str]] = frozenset(_TABLE["information_schema"])
 """Functions of ``information_schema``, which drivers call by their qualified names."""
 
