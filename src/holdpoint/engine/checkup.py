@@ -198,7 +198,8 @@ async def _proof(name: str, connection: psycopg.AsyncConnection[Any]) -> Hop:
             "DELETE, TRUNCATE ON ALL TABLES IN SCHEMA ... and CREATE ON SCHEMA ... "
             "(from PUBLIC too)",
         )
-    tried = f"{len(tables)} tables" + (" (the first)" if len(tables) == TABLES_TRIED_MAX else "")
+    first = "the first " if len(tables) == TABLES_TRIED_MAX else ""
+    tried = f"{first}{len(tables)} table" + ("" if len(tables) == 1 else "s")
     return Hop(
         name=f"{name} read-only",
         health=Health.OK,
