@@ -30,7 +30,7 @@ _NOT_OPEN: Final = "the trail is not open: start the server's recorder first"
 class ReadGroup:
     """The reads of one generation of the spool, ready to become one record.
 
-    ``started`` holds ``[number, offset_us, session, text or its id, parameters]``, ``finished`` holds
+    ``started`` holds ``[number, offset_us, session, text or its id, parameters]`` and ``finished``
     ``[number, offset_us, rows, sqlstate]``, both as JSON; ``open`` are the numbers of this run's
     reads that had no outcome at the end of the group. Each entry has the spool's comma after it.
     """
