@@ -327,7 +327,9 @@ def read_texts(trail: list[tuple[str, Any]], containing: str = "") -> list[str]:
     found: list[str] = []
     for kind, body in trail:
         if kind == "reads":
-            found += [body["texts"][str(entry[3])] for entry in body["started"]]
+            # A text that hardly comes again stands in place of its id.
+            texts = body["texts"]
+            found += [texts.get(str(entry[3]), entry[3]) for entry in body["started"]]
     return [text for text in found if (QUIET in text) is (containing == QUIET)]
 
 

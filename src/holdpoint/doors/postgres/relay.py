@@ -364,7 +364,7 @@ class Relay(Quick):
         if bound is None and not portal:
             self._refuse(REFUSED, refusing.no_portal())
             return DROPPED
-        # A portal that no Bind has opened here is a cursor, decided when it was declared.
+        # A portal that no Bind has opened is a cursor, decided when it was declared.
         text = bound.text if bound is not None else CURSOR_TEXT
         if bound is not None:
             for name, query in bound.prepares:
@@ -496,6 +496,5 @@ class Relay(Quick):
         self.write_server(REFUSED_QUERY if which == QUERY else REFUSED_PARSE)
 
     def _break(self, message: str) -> None:
-        self.stopped = True
-        self.gone = True  # nothing more from this client
+        self.stopped = self.gone = True  # nothing more from this client
         self.owner.broken(ProtocolError(message))
