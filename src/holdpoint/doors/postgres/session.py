@@ -205,8 +205,11 @@ class Session:
     def server_lost(self) -> None:
         """End the session: nothing can run any more, and what ran has an unknown outcome."""
         self.relay.lose()
-        if self._client_transport is not None and not self._leaving:
-            self.fail("08006", "the database closed the connection")
+        if self._client_transport is not None:
+            if self._leaving:  # as it asked for; some clients wait for this end
+                self._client_transport.close()
+            else:
+                self.fail("08006", "the database closed the connection")
         if self._ended is not None:
             ended, self._ended = self._ended, None
             ended(self)
