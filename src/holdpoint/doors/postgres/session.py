@@ -263,7 +263,7 @@ class Session:
             self._as_prepare(mark.subject)
             for statement in sql.read(text).statements
             for mark in statement.marks
-            if mark.kind is MarkKind.UNREADABLE and mark.subject
+            if mark.kind is MarkKind.UNREADABLE and mark.detail == "not prepared"
         ]
         return "".join(dict.fromkeys(parts)) + text
 
