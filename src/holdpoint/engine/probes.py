@@ -31,15 +31,22 @@ SETTINGS: Final = (
     f"-c lock_timeout={int(limits.PROBE_TIMEOUT_S * 250)} "
     "-c client_encoding=UTF8"
 )
-# Rows of a table as statistics have them; one never analysed counts by its size on disk, at the
-# 32 bytes that its smallest rows take (manual, section 66.6: 23-byte header, aligned, and an item).
+# Rows of a table as the planner takes them: the density that statistics have seen, times the pages
+# that are there now, over all partitions. A table without statistics counts by its size, at the 32
+# bytes that the smallest row takes (manual, "Database Page Layout": a header of 23 bytes, aligned,
+# and its item): never less than what is there.
 TABLE_ROWS_QUERY: Final = """
-SELECT CASE WHEN c.reltuples >= 0 AND c.relkind <> 'p' THEN c.reltuples
-            ELSE (SELECT coalesce(sum(greatest(p.reltuples, pg_relation_size(p.oid) / 32)), 0)
-                    FROM pg_partition_tree(c.oid) AS tree JOIN pg_class AS p ON p.oid = tree.relid
-                   WHERE tree.isleaf)
-       END::bigint
-  FROM pg_class AS c WHERE c.oid = to_regclass($1)
+WITH leaves AS (
+    SELECT to_regclass($1)::oid AS oid
+    UNION SELECT relid FROM pg_partition_tree(to_regclass($1)) WHERE isleaf
+)
+SELECT sum(CASE WHEN c.relpages > 0 AND c.reltuples >= 0
+                THEN c.reltuples / c.relpages
+                     * (pg_relation_size(c.oid) / current_setting('block_size')::int)
+                ELSE pg_relation_size(c.oid) / 32
+           END)::bigint
+  FROM pg_class AS c JOIN leaves ON leaves.oid = c.oid
+ WHERE c.relkind IN ('r', 'm')
 """
 
 
