@@ -18,13 +18,14 @@ from holdpoint import gate
 from holdpoint.audit.bodies import case_document
 from holdpoint.audit.record import canonical_bytes
 from holdpoint.engine.holds import HoldBook, HoldRefused
-from holdpoint.engine.recorder import Recorder, TrailUnavailable
+from holdpoint.engine.recorder import OUTCOMES, Recorder, TrailUnavailable
 from holdpoint.model import limits
 from holdpoint.model.case import Basis, Case, Figure, Parameter
 from holdpoint.model.decision import Decision
 from holdpoint.model.effects import Reading
 from holdpoint.model.finding import Finding
 from holdpoint.model.hold import Hold, HoldState
+from holdpoint.model.record import Record
 from holdpoint.model.steps import (
     AwaitApproval,
     ClaimHold,
@@ -119,7 +120,7 @@ class Engine:
     async def _carry_out(self, step: Step[Any], passage: Passage, prober: Prober) -> Any:
         match step:
             case WriteRecord(record):
-                return await self.recorder.write(record)
+                return await self._record(record)
             case Execute(started, reading):
                 return await passage.execute(started, reading)
             case Now():
@@ -139,6 +140,21 @@ class Engine:
             case EndHold(hold_id, state):
                 return await self.book.end(hold_id, state)
         raise AssertionError(f"no way to carry out {type(step).__name__}")
+
+    async def _record(self, record: Record) -> int:
+        """Write a record; an outcome waits until the trail can be written again.
+
+        What has run cannot be taken back, and its client has its answer: only the record is missing
+        still. While it waits nothing new runs, so there are never many of them.
+        """
+        while True:
+            try:
+                return await self.recorder.write(record)
+            except TrailUnavailable as problem:
+                if record.kind not in OUTCOMES:
+                    raise
+                log.error("trail.outcome_waits", problem=str(problem))
+                await asyncio.sleep(limits.TRAIL_RETRY_S)
 
     async def _open(self, step: OpenHold) -> Hold:
         case, decision = step.case, step.decision

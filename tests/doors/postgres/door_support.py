@@ -144,6 +144,7 @@ class Gate:
         self._thread.start()
         up.wait(DEADLINE_S)
         assert not self._problem, self._problem
+        self._quiet_at = self.length()
         return self
 
     def __exit__(

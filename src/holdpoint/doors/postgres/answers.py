@@ -199,8 +199,13 @@ class Answers(Names):
         self._notices.append(response)
         self._send_notices()
 
+    @property
+    def is_between_frames(self) -> bool:
+        """Tell whether the client has no frame half received."""
+        return not self._server_skip
+
     def _send_notices(self) -> None:
-        if not self._server_skip and not self._server_kept:
+        if not self._server_skip:
             for response in self._notices:
                 self.write_client(response)
             self._notices.clear()

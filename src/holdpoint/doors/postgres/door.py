@@ -22,6 +22,7 @@ from holdpoint.model import limits
 from holdpoint.model.record import Record, RecordKind
 from holdpoint.model.target import AccessLevel, Target, Tier
 from holdpoint.model.upstream import UpstreamUrl
+from holdpoint.store import StoreError
 from holdpoint.wire.postgres import errors, messages, scram, startup
 from holdpoint.wire.postgres.errors import ProtocolError
 
@@ -95,9 +96,9 @@ class PostgresDoor:
         except TimeoutError:
             limit = f"{limits.STARTUP_TIMEOUT_S:g} s"
             _dismiss(channel, "08006", f"the connection was not set up within {limit}")
-        except (ChannelClosed, OSError):
+        except (ChannelClosed, OSError, UpstreamError):
             channel.open_transport.abort()
-        except TrailUnavailable as error:
+        except (TrailUnavailable, StoreError) as error:
             _dismiss(channel, "58030", f"refused: the audit trail cannot be written: {error}")
 
     async def _open(self, channel: Channel, packet: startup.Startup) -> None:

@@ -35,6 +35,8 @@ from holdpoint.wire.postgres.errors import ProtocolError
 
 log = structlog.get_logger(__name__)
 
+# A text without these words gives no name to a statement, takes none away and uses none.
+SPEAKS_OF_NAMES: Final = ("execute", "prepare", "deallocate", "discard")
 READABLE_ENCODING: Final = "UTF8"
 ONLY_READS: Final = frozenset({Effect.READ})
 # After anything else the next statement is judged only when this one is over: it may change how
@@ -217,8 +219,9 @@ class Session:
     def fail(self, sqlstate: str, message: str, hint: str = "") -> None:
         """Tell the client why its session ends, and close both sides."""
         if self._client_transport is not None:
-            response = errors.error_response("FATAL", sqlstate, message, hint=hint)
-            self._client_transport.write(response)
+            if self.relay.is_between_frames:  # else the client would take it for a part of a row
+                response = errors.error_response("FATAL", sqlstate, message, hint=hint)
+                self._client_transport.write(response)
             self._client_transport.close()
         self.upstream.channel.open_transport.close()
 
@@ -239,11 +242,7 @@ class Session:
             # Kept readable for people, and marked: the gate does not know what the server reads.
             text = query.decode("utf-8", "backslashreplace")
             passage.unreadable = True
-        if not passage.is_foreign:
-            passage.note_names(sql.read(text))
-            text = self._with_prepared(text)
-        work = self._through_gate(passage, kind, self._submission(text, parameters, passage))
-        passage.task = self._spawn(work)
+        passage.task = self._spawn(self._through_gate(passage, kind, text, parameters))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)
@@ -251,17 +250,23 @@ class Session:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _with_prepared(self, text: str) -> str:
-        """Put what a text EXECUTEs before it, as PREPARE.
+    async def _with_prepared(self, passage: Passage, text: str) -> str:
+        """Put what a text EXECUTEs before it, as PREPARE; note the names it gives and takes.
 
         So people see what would run, and an approval binds to it: the name may mean something else
         the next time.
         """
-        if "execute" not in text.lower():
+        lowered = text.lower()
+        if passage.is_foreign or not any(word in lowered for word in SPEAKS_OF_NAMES):
             return text
+        if len(text) > limits.LOOP_TEXT_CHARS_MAX:
+            reading = await asyncio.to_thread(sql.read, text)
+        else:
+            reading = sql.read(text)
+        passage.note_names(reading)
         parts = [
             self._as_prepare(mark.subject)
-            for statement in sql.read(text).statements
+            for statement in reading.statements
             for mark in statement.marks
             if mark.kind is MarkKind.UNREADABLE and mark.detail == "not prepared"
         ]
@@ -318,8 +323,12 @@ class Session:
             if isinstance(bound, Operation) and not bound.sent and bound.statement is not None
         )
 
-    async def _through_gate(self, passage: Passage, kind: int, submission: Submission) -> None:
+    async def _through_gate(
+        self, passage: Passage, kind: int, text: str, parameters: tuple[Parameter, ...] | None
+    ) -> None:
         try:
+            text = await self._with_prepared(passage, text)
+            submission = self._submission(text, parameters, passage)
             outcome = await self.engine.run(submission, passage, self.prober)
         except Exception:
             # Nothing ran that was not recorded; the session cannot be trusted to go on.
