@@ -179,8 +179,12 @@ def checked(
             _note(kind, dict(each), path, notes)
         if not isinstance(value, dict):
             return None, False
-        wrong = {each["loc"][0] for each in error.errors(include_url=False) if each["loc"]}
+        misfits = error.errors(include_url=False)
+        wrong = {each["loc"][0] for each in misfits if each["loc"]}
+        missing = [each["loc"][0] for each in misfits if each["type"] == "missing"]
     rest = {key: part for key, part in value.items() if key not in wrong}
+    # Empty stands for a key that is missing, so that its neighbours are still looked at.
+    rest.update({key: "" for key in missing if isinstance(key, str)})
     try:
         return kind.model_validate(rest), False
     except ValidationError:  # something required is among what did not fit: noted above
