@@ -476,3 +476,23 @@ def test_reads_of_one_message_are_one_read(gate: Gate) -> None:
     assert read_texts(trail) == ["SELECT 42"] * 3 + ["SELECT 1/0"]
     ends = [entry for kind, body in trail if kind == "reads" for entry in body["finished"]]
     assert [entry[2:] for entry in ends][:4] == [[1, ""]] * 3 + [[-1, "22012"]]
+
+
+# --- when something inside breaks -----------------------------------------------------------------
+
+
+def test_an_error_inside_the_gate_ends_the_session_and_nothing_passes(
+    gate: Gate, direct: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bytes that were being looked at when it happened are lost: the session cannot go on."""
+
+    def breaks(*words: object) -> None:
+        raise RuntimeError("a bug")
+
+    with gate.raw() as other, gate.raw("write") as wire:
+        assert other.query("SELECT 7") == "T D:7 C:SELECT 1 ZI"
+        monkeypatch.setattr("holdpoint.gate.pass_at_once", breaks)
+        wire.send(Q("SELECT 1 AS never_seen"), Q("INSERT INTO markers VALUES ('x')"))
+        assert "D:" not in wire.rest()
+        assert other.query("SELECT 7") == "T D:7 C:SELECT 1 ZI"
+    assert direct.execute("SELECT count(*) FROM markers").fetchone() == (0,)

@@ -59,7 +59,11 @@ class DirectTransport:
             self._lose(error)
             return
         if data:
-            self._on_data(data)
+            try:
+                self._on_data(data)
+            except BaseException:
+                self.abort()  # a part of the data is lost: the connection cannot go on
+                raise
         else:
             self._protocol.eof_received()
             self.close()
