@@ -116,6 +116,7 @@ class Review:
 
     def client(self, **options: Any) -> httpx2.AsyncClient:
         """A browser without cookies yet; it says where its forms come from, as browsers do."""
+        options.setdefault("timeout", 30.0)  # busy machines are slow, not broken
         return httpx2.AsyncClient(base_url=self.url, headers={"origin": self.url}, **options)
 
     @asynccontextmanager
