@@ -167,8 +167,8 @@ async def test_probes_leave_nothing_behind_and_keep_one_connection(
         assert watcher.execute("SELECT count(*) FROM orders").fetchone() == (5000,)
         assert watcher.execute("SELECT count(*) FROM calls").fetchone() == (0,)
         probes = watcher.execute(
-            "SELECT pid, state FROM pg_stat_activity WHERE application_name = 'holdpoint probe'"
-            " AND datname = current_database()"
+            "SELECT pid, state FROM pg_stat_activity"
+            " WHERE application_name = 'holdpoint probe' AND datname = current_database()"
         ).fetchall()
         assert [state for _, state in probes] == ["idle"]
         # A connection that was lost is made anew.

@@ -18,21 +18,7 @@ from typing import Any, Self
 import orjson
 import psycopg
 import uvloop
-from wire_client import (  # noqa: F401 - tests take everything from here
-    DEADLINE_S,
-    PORTAL,
-    B,
-    C,
-    D,
-    E,
-    H,
-    P,
-    Q,
-    RefusedError,
-    S,
-    Wire,
-    run,
-)
+from wire_client import DEADLINE_S, Wire
 
 from holdpoint import app
 from holdpoint.audit.export import head_from_line

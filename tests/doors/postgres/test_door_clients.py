@@ -14,10 +14,11 @@ import asyncpg
 import psycopg
 import pytest
 import sqlalchemy as sa
-from door_support import B, C, D, E, Gate, H, P, S, run
+from door_support import Gate
 from psycopg import sql
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from wire_client import B, C, D, E, H, P, S, run
 
 from holdpoint.embedded import clients
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from door_support import SECRET, TABLES, B, D, E, Gate, P, Q, S, Wire, eventually, free_port, run
+from door_support import SECRET, TABLES, Gate, eventually, free_port
+from wire_client import B, D, E, P, Q, S, Wire, run
 
 from holdpoint.embedded import EmbeddedPostgres
 from holdpoint.wire.postgres.frames import frame

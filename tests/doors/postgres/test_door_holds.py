@@ -9,20 +9,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from door_support import (
-    AGENTS,
-    TABLES,
-    B,
-    E,
-    Gate,
-    P,
-    Q,
-    S,
-    eventually,
-    run,
-    statements,
-)
+from door_support import AGENTS, TABLES, Gate, eventually, statements
 from test_door_protocol import cancel
+from wire_client import B, E, P, Q, S, run
 
 from holdpoint.embedded import EmbeddedPostgres
 from holdpoint.engine.holds import AnswerRefused

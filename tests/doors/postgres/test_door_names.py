@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from door_support import PORTAL, B, C, D, E, Gate, H, P, Q, S, Wire, read_texts, run, statements
+from door_support import Gate, read_texts, statements
+from wire_client import PORTAL, B, C, D, E, H, P, Q, S, Wire, run
 
 EVIL = "DELETE FROM markers"
 GOOD = "SELECT 1"

@@ -8,8 +8,9 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
-from door_support import AGENTS, SECRET, TABLES, Gate, RefusedError, Wire
+from door_support import AGENTS, SECRET, TABLES, Gate
 from tls_support import Authority, TlsServer
+from wire_client import RefusedError, Wire
 
 from holdpoint.embedded import EmbeddedPostgres
 from holdpoint.wire.postgres import startup

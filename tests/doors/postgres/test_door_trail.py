@@ -15,23 +15,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from door_support import (
-    SECRET,
-    TABLES,
-    B,
-    E,
-    Gate,
-    P,
-    Q,
-    S,
-    Wire,
-    eventually,
-    free_port,
-    read_texts,
-    run,
-    statements,
-)
+from door_support import SECRET, TABLES, Gate, eventually, free_port, read_texts, statements
 from sqlalchemy import Connection, event
+from wire_client import B, E, P, Q, S, Wire, run
 
 from holdpoint.embedded import EmbeddedPostgres
 from holdpoint.model import limits

@@ -18,7 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from door_support import Wire
+from wire_client import Wire
 
 from holdpoint.wire.postgres import frames, messages, scram, startup
 from holdpoint.wire.postgres.errors import ProtocolError, error_response

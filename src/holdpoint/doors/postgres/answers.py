@@ -212,6 +212,8 @@ class Answers(Names):
 
     def _server_frame(self, kind: i64, data: bytes, position: i64, stop: i64) -> bytes | None:
         """Match one answer with what it answers; return bytes to send in its place, or None."""
+        if stop - position < 6 and (kind == 0x43 or kind == 0x5A):
+            raise ProtocolError("the server sent a message without its content")
         if kind == 0x43:  # CommandComplete
             self._command_complete(data, position, stop)
         elif kind == 0x5A:  # ReadyForQuery

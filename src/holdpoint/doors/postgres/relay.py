@@ -259,7 +259,7 @@ class Relay(Quick):
         return IGNORED if self.copy_is_query else FLUSHED
 
     def _query(self, data: bytes, position: i64, stop: i64) -> int:
-        query = data[position + 5 : stop - 1]
+        query = data[position + 5 : stop - 1] if stop - position > 5 else b"\x00"
         if data[stop - 1] != 0 or query.find(b"\x00") >= 0:
             self._break("the text of a Query must end with its only NUL byte")
             return STOPPED_BEFORE
