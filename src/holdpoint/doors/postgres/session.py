@@ -206,7 +206,10 @@ class Session:
 
     def server_lost(self) -> None:
         """End the session: nothing can run any more, and what ran has an unknown outcome."""
+        self.relay.gone = True
         self.relay.lose()
+        # A write that failed brings us here from inside the relay, which may still add entries.
+        asyncio.get_running_loop().call_soon(self.relay.lose)
         if self._client_transport is not None:
             if self._leaving:  # as it asked for; some clients wait for this end
                 self._client_transport.close()
