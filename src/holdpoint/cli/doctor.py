@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from holdpoint.cli.options import config_option
+
 if TYPE_CHECKING:
     from holdpoint.config import Config
     from holdpoint.engine.checkup import Hop
@@ -26,15 +28,7 @@ GATE_TIMEOUT_S: Final = 2.0
 
 
 @click.command()
-@click.option(
-    "--config",
-    "config_path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    envvar="HOLDPOINT_CONFIG",
-    default=Path("holdpoint.toml"),
-    show_default=True,
-    help="The configuration [HOLDPOINT_CONFIG].",
-)
+@config_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(config_path: Path, as_json: bool) -> None:
     """Check every hop: configuration, store and trail, gate, and each tier's database.

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from holdpoint.cli.options import config_option
+
 if TYPE_CHECKING:
     from holdpoint.app import Running
     from holdpoint.config import Config
@@ -20,15 +22,7 @@ EXIT_TRAIL = 5
 
 
 @click.command()
-@click.option(
-    "--config",
-    "config_path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    envvar="HOLDPOINT_CONFIG",
-    default=Path("holdpoint.toml"),
-    show_default=True,
-    help="The configuration [HOLDPOINT_CONFIG].",
-)
+@config_option
 @click.option("--json", "as_json", is_flag=True, help="Print the addresses and the log as JSON.")
 def serve(config_path: Path, as_json: bool) -> None:
     """Start the gate and the review page; Ctrl-C stops them."""

@@ -131,15 +131,7 @@ class ReadLog:
         if end > self._soft_end:
             self._make_room(len(entry))
             return self.started(session, text, parameters)
-        self._memory[self._offset : end] = entry
-        self._move_end(self._memory, self._start, end)
-        self._offset = end
-        self._started.append(entry)
-        self._number = number
-        self._open.add(number)
-        if not self._armed:
-            self._arm()
-        return number
+        return self._begun(number, entry, end)
 
     def started_once(self, session: str | int, text: str) -> int:
         """Log the intent of a read whose text will hardly come again; return its number.
@@ -160,6 +152,10 @@ class ReadLog:
         if end > self._soft_end:
             self._make_room(len(entry))
             return self.started_once(session, text)
+        return self._begun(number, entry, end)
+
+    def _begun(self, number: int, entry: bytes, end: int) -> int:
+        """Put the entry of a start, for which there is room up to ``end``, into spool and group."""
         self._memory[self._offset : end] = entry
         self._move_end(self._memory, self._start, end)
         self._offset = end
