@@ -21,7 +21,7 @@ demo: $(VENV)/.run-stamp ## a shop database behind the gate; ARGS=--agent plays 
 	@$(BIN)/holdpoint demo $(ARGS)
 
 test: $(VENV)/.test-stamp lint ## install what tests need, check style, types and imports, run all tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 lint: $(VENV)/.test-stamp ## check style, formatting, types and import direction
 	@$(BIN)/ruff check .

@@ -1,5 +1,6 @@
 """Fixtures for every test: real PostgreSQL servers, one of each version per run."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,3 +49,10 @@ def postgres(request: pytest.FixtureRequest) -> EmbeddedPostgres:
 def chromium() -> Path:
     """The path of a Chromium; tests that look at pages need it."""
     return require("Chromium (set CHROMIUM to its path)", find_chromium())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """In CI, tell when each stage before the tests ended: seconds since its start."""
+    stages = os.environ.get("HOLDPOINT_CI_STAGES")
+    if stages:
+        terminalreporter.write_line(f"stages ended after:{stages}")

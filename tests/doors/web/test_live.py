@@ -83,8 +83,11 @@ async def test_streams_are_counted_and_bounded(door: Review, monkeypatch: pytest
     streams = door.web.state.door.streams
     async with door.signed_in("anna") as client:
         async with client.stream("GET", "/live") as first:
-            await anext(events(first))
-            assert (await client.get("/live")).status_code == 429
+            listening = events(first)  # kept: a generator let go of would close the stream
+            await anext(listening)
+            async with client.stream("GET", "/live") as second:
+                assert second.status_code == 429
+            await listening.aclose()
         while streams.count:  # the server notices that the page is gone
             await asyncio.sleep(0.005)
         async with client.stream("GET", "/live") as again:
