@@ -15,9 +15,10 @@ from holdpoint.audit.bodies import case_document
 from holdpoint.config import Config
 from holdpoint.config.load import parse
 from holdpoint.gate import admit, pass_at_once
-from holdpoint.model.case import Basis, Figure, Parameter
+from holdpoint.model.case import Parameter
 from holdpoint.model.effects import Dialect, SessionView
 from holdpoint.model.hold import Answer, Approval, Hold, HoldState
+from holdpoint.model.impact import Basis, Figure
 from holdpoint.model.record import RecordKind
 from holdpoint.model.steps import (
     AwaitApproval,

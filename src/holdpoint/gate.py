@@ -23,11 +23,12 @@ from holdpoint import sql
 from holdpoint.audit.bodies import decided_record, digest_of, finished_record
 from holdpoint.impact import hazards
 from holdpoint.impact.assess import assess
-from holdpoint.model.case import Basis, Case, Figure, Impact
+from holdpoint.model.case import Case
 from holdpoint.model.decision import Decision
 from holdpoint.model.effects import Dialect, Effect, Reading, SessionView
 from holdpoint.model.finding import Finding
 from holdpoint.model.hold import Hold, HoldState
+from holdpoint.model.impact import Basis, Figure, Impact
 from holdpoint.model.record import RecordKind
 from holdpoint.model.steps import (
     AwaitApproval,

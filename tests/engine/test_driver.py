@@ -17,9 +17,10 @@ from holdpoint.engine.driver import Engine
 from holdpoint.engine.holds import HoldBook
 from holdpoint.engine.recorder import Recorder, TrailUnavailable
 from holdpoint.model import limits
-from holdpoint.model.case import Basis, Figure, Parameter
+from holdpoint.model.case import Parameter
 from holdpoint.model.effects import Dialect, Reading, SessionView
 from holdpoint.model.hold import Answer, Hold, HoldState
+from holdpoint.model.impact import Basis, Figure
 from holdpoint.model.record import Record
 from holdpoint.model.steps import Done, Execution, Refused, Submission
 from holdpoint.store import Store

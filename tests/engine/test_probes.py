@@ -11,7 +11,8 @@ from holdpoint import sql
 from holdpoint.config import parse_url
 from holdpoint.embedded import EmbeddedPostgres
 from holdpoint.engine.probes import DatabaseProber, conninfo_of, rows_changed
-from holdpoint.model.case import Basis, Figure, Parameter
+from holdpoint.model.case import Parameter
+from holdpoint.model.impact import Basis, Figure
 from support.servers import fresh_database
 
 pytestmark = pytest.mark.anyio

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from holdpoint.model.case import Basis, Case, Figure, Impact
+from holdpoint.model.case import Case
 from holdpoint.model.effects import Access, Effect, ObjectUse, Reading, Statement
+from holdpoint.model.impact import Basis, Figure, Impact
 from holdpoint.model.target import AccessLevel, Target, Tier
 from holdpoint.model.verdict import Verdict
 from holdpoint.policy.calendar import read_business_hours

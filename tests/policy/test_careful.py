@@ -30,9 +30,9 @@ from policy_cases import (
     statement,
 )  # fmt: skip
 
-from holdpoint.model.case import Figure
 from holdpoint.model.effects import Effect, Reading, Statement, SyntaxProblem
 from holdpoint.model.finding import Finding
+from holdpoint.model.impact import Figure
 from holdpoint.model.target import AccessLevel, Freeze
 from holdpoint.model.verdict import Verdict
 from holdpoint.policy.decide import decide

@@ -16,8 +16,8 @@ from policy_cases import (
     rule,
 )
 
-from holdpoint.model.case import Fact
 from holdpoint.model.effects import Effect, Reading, Statement, SyntaxProblem
+from holdpoint.model.impact import Fact
 from holdpoint.model.target import AccessLevel
 from holdpoint.model.verdict import Verdict
 from holdpoint.policy.facts import facts_needed

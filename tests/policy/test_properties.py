@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from policy_cases import SHOP, case, policy
 
-from holdpoint.model.case import Basis, Case, Figure
+from holdpoint.model.case import Case
 from holdpoint.model.decision import ApprovalNeed, Quorum
 from holdpoint.model.effects import Access, Effect, ObjectKind, ObjectUse, Reading, Statement
 from holdpoint.model.finding import Finding
+from holdpoint.model.impact import Basis, Figure
 from holdpoint.model.target import AccessLevel, Freeze
 from holdpoint.model.verdict import Verdict
 from holdpoint.policy.approval import combined, people_of

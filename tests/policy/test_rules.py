@@ -25,9 +25,9 @@ from policy_cases import (
     statement,
 )
 
-from holdpoint.model.case import Figure
 from holdpoint.model.decision import ApprovalNeed, Quorum
 from holdpoint.model.effects import Access, Effect, ObjectKind, ObjectUse, Reading, Statement
+from holdpoint.model.impact import Figure
 from holdpoint.model.target import AccessLevel
 from holdpoint.model.verdict import Verdict
 from holdpoint.policy.careful import EVERY_EFFECT

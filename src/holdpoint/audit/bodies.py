@@ -11,10 +11,11 @@ from typing import Any
 from holdpoint.audit.record import canonical_bytes
 from holdpoint.audit.redact import redact
 from holdpoint.model import limits
-from holdpoint.model.case import Case, Figure, Impact, Parameter
+from holdpoint.model.case import Case, Parameter
 from holdpoint.model.decision import Decision
 from holdpoint.model.effects import Statement
 from holdpoint.model.finding import Finding
+from holdpoint.model.impact import Figure, Impact
 from holdpoint.model.record import Record, RecordKind
 from holdpoint.model.steps import Execution
 

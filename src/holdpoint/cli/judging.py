@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from holdpoint.impact import hazards
-from holdpoint.model.case import Case, Fact, Impact
+from holdpoint.model.case import Case
 from holdpoint.model.decision import Decision
 from holdpoint.model.effects import Dialect, Reading, SessionView
 from holdpoint.model.finding import Finding
+from holdpoint.model.impact import Fact, Impact
 from holdpoint.model.limits import MEMO_ENTRIES_MAX, MEMO_TEXT_BYTES_MAX
 from holdpoint.model.target import AccessLevel, Target, Tier
 from holdpoint.policy.compile import compile_policy, nearest

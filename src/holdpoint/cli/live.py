@@ -7,8 +7,8 @@ import os
 
 from holdpoint.cli.judging import Figures, Place
 from holdpoint.config.urls import UrlError, resolve_upstream
-from holdpoint.model.case import Fact, Figure, Impact
 from holdpoint.model.effects import Reading
+from holdpoint.model.impact import Fact, Figure, Impact
 from holdpoint.model.limits import UPSTREAM_CONNECT_TIMEOUT_S
 from holdpoint.model.upstream import UpstreamUrl
 

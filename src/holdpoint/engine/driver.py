@@ -20,11 +20,12 @@ from holdpoint.audit.record import canonical_bytes
 from holdpoint.engine.holds import HoldBook, HoldRefused
 from holdpoint.engine.recorder import OUTCOMES, Recorder, TrailUnavailable
 from holdpoint.model import limits
-from holdpoint.model.case import Basis, Case, Figure, Parameter
+from holdpoint.model.case import Case, Parameter
 from holdpoint.model.decision import Decision
 from holdpoint.model.effects import Reading
 from holdpoint.model.finding import Finding
 from holdpoint.model.hold import Hold, HoldState
+from holdpoint.model.impact import Basis, Figure
 from holdpoint.model.record import Record
 from holdpoint.model.steps import (
     AwaitApproval,

@@ -17,8 +17,9 @@ from psycopg import generators, pq
 from psycopg.conninfo import make_conninfo
 
 from holdpoint.model import limits
-from holdpoint.model.case import Basis, Figure, Parameter
+from holdpoint.model.case import Parameter
 from holdpoint.model.effects import Access, Effect, Reading, Statement
+from holdpoint.model.impact import Basis, Figure
 from holdpoint.model.upstream import ChannelBinding, UpstreamUrl
 
 PROBED_EFFECTS: Final = frozenset({Effect.READ, Effect.WRITE, Effect.BULK_WRITE})

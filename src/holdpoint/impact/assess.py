@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from holdpoint.model.case import Fact, Impact
 from holdpoint.model.effects import Reading
+from holdpoint.model.impact import Fact, Impact
 from holdpoint.model.steps import EstimateRows, EstimateTableRows, Step, Submission
 
 

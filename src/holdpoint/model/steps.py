@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from holdpoint.model.case import Case, Figure, Parameter
+from holdpoint.model.case import Case, Parameter
 from holdpoint.model.decision import Decision
 from holdpoint.model.effects import Dialect, Reading, SessionView
 from holdpoint.model.finding import Finding
 from holdpoint.model.hold import Hold, HoldState
+from holdpoint.model.impact import Figure
 from holdpoint.model.record import Record
 from holdpoint.model.target import Target, Tier
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final
 
-from holdpoint.model.case import Basis, Figure
 from holdpoint.model.decision import ApprovalNeed, Quorum
 from holdpoint.model.effects import Dialect, Effect, Reading, SessionView
+from holdpoint.model.impact import Basis, Figure
 from holdpoint.model.limits import HOLD_EXPIRES_S
 from holdpoint.model.target import Target
 from holdpoint.model.verdict import Verdict

@@ -11,10 +11,11 @@ a ``_Scale``; the findings of the decision put the reason that decided first.
 
 from __future__ import annotations
 
-from holdpoint.model.case import Basis, Case
+from holdpoint.model.case import Case
 from holdpoint.model.decision import ApprovalNeed, Decision
 from holdpoint.model.effects import Effect, Reading, Statement
 from holdpoint.model.finding import Finding
+from holdpoint.model.impact import Basis
 from holdpoint.model.target import Target, Tier
 from holdpoint.model.verdict import Verdict
 from holdpoint.policy import reasons

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from holdpoint.model.case import Fact
 from holdpoint.model.effects import Effect, Reading, Statement
+from holdpoint.model.impact import Fact
 from holdpoint.model.target import Target, Tier
 from holdpoint.model.verdict import Verdict
 from holdpoint.policy.careful import EVERY_EFFECT, TABLE, Answer, bits_of, size_matters

@@ -10,8 +10,9 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
-from holdpoint.model.case import Basis, Case, Figure
+from holdpoint.model.case import Case
 from holdpoint.model.effects import Access, Effect, ObjectKind, ObjectUse, Statement
+from holdpoint.model.impact import Basis, Figure
 from holdpoint.model.verdict import Verdict
 from holdpoint.policy.calendar import freeze_at, in_business_hours
 from holdpoint.policy.careful import size_matters

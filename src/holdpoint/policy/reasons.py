@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from holdpoint.model.case import Case, Figure
+from holdpoint.model.case import Case
 from holdpoint.model.effects import Effect, Statement, SyntaxProblem
 from holdpoint.model.finding import Finding
+from holdpoint.model.impact import Figure
 from holdpoint.model.target import Freeze, Target, Tier
 from holdpoint.policy.careful import LEVELS, TABLE, Answer
 from holdpoint.policy.rules import Rule

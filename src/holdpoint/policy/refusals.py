@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import orjson
 
-from holdpoint.model.case import Basis, Case
+from holdpoint.model.case import Case
 from holdpoint.model.decision import ApprovalNeed, Decision
 from holdpoint.model.finding import Finding
 from holdpoint.model.hold import Answer, Hold, HoldState
+from holdpoint.model.impact import Basis
 from holdpoint.model.steps import Refused
 
 # SQLSTATE class HP is ours: classes that start with I-Z are left to implementations (ISO/IEC

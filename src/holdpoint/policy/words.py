@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from holdpoint.model.case import Basis, Figure
 from holdpoint.model.effects import Access, Effect, Statement
+from holdpoint.model.impact import Basis, Figure
 
 NAME_CHARS_MAX: Final = 120  # chosen: PostgreSQL folds names to 63 bytes; two of them and a dot
 

@@ -1,0 +1,163 @@
+"""Impact: how much a statement would change, and whom it would touch. Each figure has a basis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Basis(StrEnum):
+    """Where a figure comes from."""
+
+    EXACT = "exact"
+    ESTIMATE = "estimate"
+    UNKNOWN = "unknown"  # asked, and no answer came: never to be read as "few"
+    NOT_ASKED = "not asked"  # no database was given, or policy did not need the figure
+
+
+class Fact(StrEnum):
+    """A figure that policy can need and a probe can bring."""
+
+    ROWS = "rows"
+    TABLE_ROWS = "table_rows"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number with its basis; ``value`` is None exactly when the basis gives none."""
+
+    value: int | None = None
+    basis: Basis = Basis.NOT_ASKED
+    why: str = ""  # for UNKNOWN: what went wrong, in words
+
+
+class LockMode(StrEnum):
+    """Table-level lock modes, weakest first (manual, section 13.3.1)."""
+
+    ACCESS_SHARE = "ACCESS SHARE"
+    ROW_SHARE = "ROW SHARE"
+    ROW_EXCLUSIVE = "ROW EXCLUSIVE"
+    SHARE_UPDATE_EXCLUSIVE = "SHARE UPDATE EXCLUSIVE"
+    SHARE = "SHARE"
+    SHARE_ROW_EXCLUSIVE = "SHARE ROW EXCLUSIVE"
+    EXCLUSIVE = "EXCLUSIVE"
+    ACCESS_EXCLUSIVE = "ACCESS EXCLUSIVE"
+
+
+class Work(StrEnum):
+    """What a definition does to the rows that are there."""
+
+    NONE = "none"  # only the catalog changes
+    SCAN = "scan"  # every row is read under the lock
+    REWRITE = "rewrite"  # the table or index is written anew under the lock
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableImpact:
+    """One table that a statement writes or defines.
+
+    ``blocks`` says in words who waits behind the lock; ``busy`` counts sessions that use the table
+    right now and would wait, or be waited for.
+    """
+
+    name: str
+    rows: Figure = Figure()
+    size_bytes: Figure = Figure()
+    indexes: tuple[str, ...] = ()  # that each changed row maintains
+    partitions: int = 0
+    lock: LockMode | None = None
+    blocks: str = ""
+    work: Work = Work.NONE
+    why: str = ""  # why it scans or rewrites
+    busy: Figure = Figure()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cascade:
+    """Rows of another table that a foreign key removes or changes; ``level`` counts from 1."""
+
+    level: int
+    table: str
+    constraint: str
+    action: str  # delete, set null, set default, update
+    through: str  # the table whose rows set it off
+    rows: Figure = Figure()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Firing:
+    """A trigger or rule that the statement sets off, and what it does, in words.
+
+    ``outside`` is True when it reaches beyond the database's own tables: notifications, webhooks,
+    other servers, programs.
+    """
+
+    table: str
+    name: str
+    when: str  # "after update, each row"
+    function: str = ""
+    does: tuple[str, ...] = ()
+    outside: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dependent:
+    """Something that stands on what is dropped or altered."""
+
+    kind: str  # view, function, foreign key, ...
+    name: str
+    on: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableUser:
+    """Who else uses a table: ``kind`` is role (by grant), application (active now) or agent."""
+
+    table: str
+    kind: str
+    name: str
+    detail: str = ""
+
+
+class Undo(StrEnum):
+    """Whether what a statement does can be taken back once it is committed."""
+
+    NOTHING = "nothing to undo"
+    REVERSE = "by a statement that reverses it"
+    WITH_OLD_ROWS = "only from a copy of the old rows"
+    BACKUP = "only from a backup"
+    NEVER = "not at all"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadCost:
+    """What the planner expects of a read: its total cost in planner units, rows, and the plan."""
+
+    cost: float
+    rows: int
+    hurts: str = ""  # why it would hurt, in words; empty when it would not
+    plan: tuple[str, ...] = ()  # lines as EXPLAIN writes them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Impact:
+    """How much: what policy decides on, and what a person needs to judge.
+
+    ``rows`` counts rows that the statements themselves change, ``table_rows`` those of the largest
+    table altered. The rest is gathered when people are asked. ``failed`` names what could not be
+    found out, in words.
+    """
+
+    rows: Figure = Figure()
+    table_rows: Figure = Figure()
+    tables: tuple[TableImpact, ...] = ()
+    cascades: tuple[Cascade, ...] = ()
+    firings: tuple[Firing, ...] = ()
+    dependents: tuple[Dependent, ...] = ()
+    users: tuple[TableUser, ...] = ()
+    undo: Undo | None = None
+    undo_how: str = ""
+    read: ReadCost | None = field(default=None)
+    failed: tuple[str, ...] = ()
