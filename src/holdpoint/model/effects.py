@@ -78,6 +78,34 @@ class ObjectUse:
         return f"{self.schema}.{self.name}" if self.schema else self.name
 
 
+class Verb(StrEnum):
+    """What is done to a relation, as triggers, rules and privileges tell verbs apart."""
+
+    SELECT = "select"
+    INSERT = "insert"
+    UPDATE = "update"
+    DELETE = "delete"
+    TRUNCATE = "truncate"
+    DEFINE = "define"
+
+
+@dataclass(frozen=True, slots=True)
+class RelationUse:
+    """One relation and what is done to it, by the statement or by what it sets off.
+
+    ``columns`` are those an UPDATE or INSERT names, empty for all. ``oid`` is 0 when no catalog
+    shows the relation. ``through`` names the views, triggers, rules, functions and foreign keys on
+    the way, outermost first; empty when the statement itself names the relation.
+    """
+
+    schema: str
+    name: str
+    verb: Verb
+    columns: tuple[str, ...] = ()
+    oid: int = 0
+    through: tuple[str, ...] = ()
+
+
 class MarkKind(StrEnum):
     """What the reader noticed about a statement; one or more hazards speak of each kind."""
 
@@ -150,6 +178,10 @@ class Statement:
     functions: tuple[str, ...] = ()
     marks: tuple[Mark, ...] = ()
     unknowns: tuple[str, ...] = ()
+    # What it does to which relation, itself or through what it sets off.
+    uses: tuple[RelationUse, ...] = ()
+    # The most rows it can itself change, where its text or a unique key proves a number.
+    rows_max: int | None = None
     transaction: TransactionMark = TransactionMark.NONE
     # Names for the session to remember (PREPARE) or forget (DEALLOCATE; "*" means all).
     prepares: tuple[tuple[str, Statement], ...] = ()
