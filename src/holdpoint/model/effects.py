@@ -142,6 +142,18 @@ class MarkKind(StrEnum):
     CODE = "code"  # DO, CALL, function bodies
     TWO_PHASE = "two_phase"  # PREPARE TRANSACTION and its ends
     UNREADABLE = "unreadable"  # the text, its encoding or a node the reader does not know
+    # What only a catalog shows.
+    TRIGGER_OUTSIDE = "trigger_outside"  # subject: table; detail: trigger and what it reaches
+    CASCADE = "cascade"  # subject: child table; detail: what becomes of its rows, and through what
+    THROUGH = "through"  # subject: view, function, trigger; detail: what it does that is not read
+    DYNAMIC_SQL = "dynamic_sql"  # subject: function; detail: line
+    UNREADABLE_BODY = "unreadable_body"  # subject: function; detail: language
+    DEFINER_CALL = "definer_call"  # subject: SECURITY DEFINER function called; detail: owner
+    ROLE_UNSURE = "role_unsure"  # subject: setting; detail: why the session's role is not certain
+    NAMES_UNSURE = "names_unsure"  # subject: setting; detail: why names could mean something else
+    EVENT_TRIGGER = "event_trigger"  # subject: event trigger; detail: what its function does
+    NO_CATALOG = "no_catalog"  # detail: why the catalog could not be read
+    SHADOWED = "shadowed"  # subject: name of a built-in; detail: schema of what hides it
 
 
 @dataclass(frozen=True, slots=True)
