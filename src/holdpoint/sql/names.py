@@ -1,0 +1,214 @@
+"""Names, looked up as the server would: the index over one picture of a catalog.
+
+What a name means depends on the session's search_path (manual, section 5.10.3). Where a session can
+have one of several, each is tried and all that is found counts: more is followed, never less.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from holdpoint.model.catalog import (
+    Cast,
+    CatalogRows,
+    Constraint,
+    DataType,
+    Dependency,
+    Function,
+    Operator,
+    Relation,
+)
+
+SYSTEM_SCHEMAS: Final = frozenset(("pg_catalog", "information_schema", "pg_toast"))
+"""Schemas whose objects the shipped table of built-ins speaks of, not a catalog's picture."""
+
+# Operators that the server applies without being told: to sort, group, join and compare with IN.
+_IMPLICIT_SYMBOLS: Final = frozenset(("=", "<", ">", "<=", ">=", "<>"))
+
+
+class Paths:
+    """The search paths that a session may have; ``anywhere`` when it could be any other, too."""
+
+    def __init__(self, paths: tuple[tuple[str, ...], ...], anywhere: bool = False) -> None:
+        self.paths: Final = paths
+        self.anywhere: Final = anywhere
+        schemas: set[str] = set()
+        for path in paths:
+            schemas.update(path)
+        self.schemas: Final = frozenset(schemas)
+
+    def sees(self, schema: str) -> bool:
+        """Whether an unqualified name may mean something in ``schema``."""
+        return self.anywhere or schema in self.schemas
+
+
+QUALIFIED: Final = Paths(())
+"""For texts that the server wrote for us: every name outside ``pg_catalog`` has its schema."""
+
+
+class Catalog:
+    """Everything in one picture of a catalog, by oid and by name. Immutable once it is built."""
+
+    def __init__(self, rows: CatalogRows) -> None:
+        self.rows: Final = rows
+        self.paths: Final = Paths((rows.search_path,))
+        self._relations: dict[int, Relation] = {}
+        self._relations_named: dict[str, list[Relation]] = {}
+        self._children: dict[int, list[Relation]] = {}
+        self._referencing: dict[int, list[tuple[Relation, Constraint]]] = {}
+        self._functions: dict[int, Function] = {each.oid: each for each in rows.functions}
+        self._functions_named: dict[str, list[Function]] = {}
+        self._operators: dict[str, list[Operator]] = {}
+        self._types: dict[int, DataType] = {each.oid: each for each in rows.types}
+        self._types_named: dict[str, list[DataType]] = {}
+        self._casts_to: dict[int, list[Cast]] = {}
+        self._dependents: dict[int, list[Dependency]] = {}
+        self._implicit: dict[int, list[int]] = {}
+        # What following an object was found to do, by ``sql.consequences``; it stays true as long
+        # as the picture does.
+        self.followed: dict[Any, Any] = {}
+        self._index_relations()
+        self._index_functions()
+
+    def _index_relations(self) -> None:
+        for relation in self.rows.relations:
+            self._relations[relation.oid] = relation
+            self._relations_named.setdefault(relation.name, []).append(relation)
+            for parent in relation.parents:
+                self._children.setdefault(parent, []).append(relation)
+            for constraint in relation.constraints:
+                if constraint.kind == "f":
+                    found = self._referencing.setdefault(constraint.references, [])
+                    found.append((relation, constraint))
+        for dependency in self.rows.dependencies:
+            self._dependents.setdefault(dependency.on, []).append(dependency)
+
+    def _index_functions(self) -> None:
+        for function in self.rows.functions:
+            self._functions_named.setdefault(function.name, []).append(function)
+        for data_type in self.rows.types:
+            self._types_named.setdefault(data_type.name, []).append(data_type)
+        for operator in self.rows.operators:
+            self._operators.setdefault(operator.symbol, []).append(operator)
+            if operator.symbol in _IMPLICIT_SYMBOLS:
+                for oid in {operator.left, operator.right}:
+                    self._implicit.setdefault(oid, []).append(operator.function)
+        for cast in self.rows.casts:
+            self._casts_to.setdefault(cast.target, []).append(cast)
+            if cast.context != "e":
+                for oid in {cast.source, cast.target}:
+                    self._implicit.setdefault(oid, []).append(cast.function)
+
+    def relation(self, oid: int) -> Relation | None:
+        """The relation of that oid."""
+        return self._relations.get(oid)
+
+    def function(self, oid: int) -> Function | None:
+        """The user's or extension's function of that oid."""
+        return self._functions.get(oid)
+
+    def data_type(self, oid: int) -> DataType | None:
+        """The type of that oid, if it is not built in."""
+        return self._types.get(oid)
+
+    def children(self, oid: int) -> tuple[Relation, ...]:
+        """Partitions of a table and tables that inherit from it, one level down."""
+        return tuple(self._children.get(oid, ()))
+
+    def referencing(self, oid: int) -> tuple[tuple[Relation, Constraint], ...]:
+        """Foreign keys that point at a table, with the tables they are on (maybe itself)."""
+        return tuple(self._referencing.get(oid, ()))
+
+    def dependents(self, oid: int) -> tuple[Dependency, ...]:
+        """What stands on a relation, function or type."""
+        return tuple(self._dependents.get(oid, ()))
+
+    def find_relation(self, schema: str, name: str, path: tuple[str, ...]) -> Relation | None:
+        """The relation a name means under one search path; None when there is none."""
+        named = self._relations_named.get(name)
+        if named is None:
+            return None
+        for wanted in (schema,) if schema else path:
+            for relation in named:
+                if relation.schema == wanted:
+                    return relation
+        return None
+
+    def relations_meant(self, schema: str, name: str, paths: Paths) -> list[Relation]:
+        """Every relation that a name may mean.
+
+        Temporary tables come first in every path, so each of that name counts beside the others:
+        which one is the session's own cannot be seen.
+        """
+        named = self._relations_named.get(name)
+        if named is None:
+            return []
+        if schema:
+            if schema == "pg_temp":
+                return [each for each in named if each.temporary]
+            return [each for each in named if each.schema == schema]
+        if paths.anywhere:
+            return list(named)
+        found = [each for each in named if each.temporary]
+        for path in paths.paths:
+            relation = self.find_relation("", name, path)
+            if relation is not None and relation not in found:
+                found.append(relation)
+        return found
+
+    def has_function(self, name: str) -> bool:
+        """Whether any user's or extension's function has that name."""
+        return name in self._functions_named
+
+    def functions_named(self, name: str) -> tuple[Function, ...]:
+        """All of them, in any schema."""
+        return tuple(self._functions_named.get(name, ()))
+
+    def functions_meant(self, schema: str, name: str, count: int, paths: Paths) -> list[Function]:
+        """Every function that a call may mean; ``count`` arguments, -1 when that is not known.
+
+        Types are not compared: of several overloads each may be the one.
+        """
+        found: list[Function] = []
+        for function in self._functions_named.get(name, ()):
+            if function.schema != schema if schema else not paths.sees(function.schema):
+                continue
+            if count >= 0 and not _takes(function, count):
+                continue
+            found.append(function)
+        return found
+
+    def has_operator(self, symbol: str) -> bool:
+        """Whether a user or an extension has an operator of that symbol."""
+        return symbol in self._operators
+
+    def operators_meant(self, schema: str, symbol: str, paths: Paths) -> list[Operator]:
+        """Every operator of that symbol that an expression may mean, whatever its operands."""
+        return [
+            operator
+            for operator in self._operators.get(symbol, ())
+            if (operator.schema == schema if schema else paths.sees(operator.schema))
+        ]
+
+    def types_meant(self, schema: str, name: str, paths: Paths) -> list[DataType]:
+        """Every type that a name may mean."""
+        return [
+            each
+            for each in self._types_named.get(name, ())
+            if (each.schema == schema if schema else paths.sees(each.schema))
+        ]
+
+    def casts_to(self, oid: int) -> tuple[Cast, ...]:
+        """Casts to a type that call a function of a user or an extension."""
+        return tuple(self._casts_to.get(oid, ()))
+
+    def applied_to(self, oid: int) -> tuple[int, ...]:
+        """Functions the server may call by itself for values of a type: casts, comparisons."""
+        return tuple(self._implicit.get(oid, ()))
+
+
+def _takes(function: Function, count: int) -> bool:
+    most = len(function.arguments)
+    if count < most - function.defaults - (1 if function.variadic else 0):
+        return False
+    return count <= most or function.variadic
