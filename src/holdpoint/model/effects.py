@@ -194,6 +194,11 @@ class Statement:
     uses: tuple[RelationUse, ...] = ()
     # The most rows it can itself change, where its text or a unique key proves a number.
     rows_max: int | None = None
+    # Of the effects, those of functions that it calls, directly or in views, operators and casts:
+    # planning may run them, and the count of rows in its command tag does not know of them.
+    called: frozenset[Effect] = frozenset()
+    # Oids of the catalog's functions that run, however they are set off.
+    reached: tuple[int, ...] = ()
     transaction: TransactionMark = TransactionMark.NONE
     # Names for the session to remember (PREPARE) or forget (DEALLOCATE; "*" means all).
     prepares: tuple[tuple[str, Statement], ...] = ()
@@ -215,6 +220,14 @@ class SessionView:
     encoding: str = "UTF8"
     prepared: tuple[tuple[str, Statement], ...] = ()
     portals: tuple[tuple[str, Statement], ...] = ()
+    # The search paths it may have; empty for the one that a fresh session has. ``any_path`` when it
+    # may be any other, too.
+    search_paths: tuple[tuple[str, ...], ...] = ()
+    any_path: bool = False
+    # Its open transaction has defined code (functions, triggers, views) that no picture shows yet.
+    defines_code: bool = False
+    # What is not sure about it, in words; any of it makes everything unknown.
+    unsure: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from holdpoint.model.effects import Access, Effect, MarkKind, ObjectKind
+from holdpoint.model.effects import Access, Effect, MarkKind, ObjectKind, Verb
 from holdpoint.sql.functions import (
     BASE_TYPES,
     DANGERS,
@@ -49,6 +49,7 @@ def range_var(walk: Walk, node: Node, key: str) -> None:
     if name in walk.scope and not schema:
         return
     walk.objects[(name, schema, ObjectKind.RELATION, Access.READ)] = None
+    walk.uses[(schema, name, Verb.SELECT, ())] = None
     if name in _SENSITIVE and schema in ("", "pg_catalog"):
         effect, mark, why = _SENSITIVE[name]
         walk.effects.add(effect)
@@ -60,6 +61,8 @@ def operation(walk: Walk, node: Node, key: str) -> None:
     name: list[Any] = node["name"]
     if len(name) != 1 or name[0]["String"]["sval"] not in _KNOWN_OPERATORS:
         check_operator(walk, name)
+    elif walk.catalog is not None:
+        _note_symbol(walk, name[0]["String"]["sval"])
     stack = walk.stack
     side = node.get("lexpr")
     if side is not None:
@@ -69,10 +72,29 @@ def operation(walk: Walk, node: Node, key: str) -> None:
         stack.append(side)
 
 
+BUILT_IN_TYPES: Final = ("pg_catalog", "*")
+"""In ``Walk.types``: some built-in type, to which a user has defined casts."""
+
+# What the grammar writes in one word and the server compares with these symbols.
+_SPELT: Final[dict[str, tuple[str, ...]]] = dict.fromkeys(_BETWEEN, ("<=", ">="))
+
+
+def _note_symbol(walk: Walk, symbol: str) -> None:
+    """An operator that users may have overloaded."""
+    assert walk.catalog is not None
+    for spelt in _SPELT.get(symbol, (symbol,)):
+        if walk.catalog.has_operator(spelt):
+            walk.symbols[("", spelt)] = None
+
+
 def check_operator(walk: Walk, name: list[Any]) -> None:
     """Judge an operator's name, as written with or without ``OPERATOR(schema.symbol)``."""
     parts = strings(name)
     schema, symbol = qualified(parts)
+    catalog = walk.catalog
+    if catalog is not None and catalog.operators_meant(schema, symbol, walk.paths):
+        walk.symbols[(schema, symbol)] = None
+        return
     if symbol in _KNOWN_OPERATORS and schema in ("", "pg_catalog"):
         return
     written = ".".join(parts)
@@ -87,6 +109,10 @@ def call(walk: Walk, node: Node, key: str) -> None:
         function: str = name[0]["String"]["sval"]
         if function in HARMLESS:
             walk.functions[function] = None
+            if walk.catalog is not None and walk.catalog.has_function(function):
+                walk.calls[("", function, _count(node))] = None
+            if function in BASE_TYPES:
+                _note_type(walk, "pg_catalog", function)
         else:
             _other_call(walk, function, node)
     else:
@@ -98,6 +124,23 @@ def call(walk: Walk, node: Node, key: str) -> None:
                 stack.extend(value)
             elif type(value) is dict:
                 stack.append(value)
+
+
+def _count(node: Node) -> int:
+    """How many arguments a call has; -1 when names or VARIADIC make it unclear."""
+    args: list[Any] = node.get("args", [])
+    if node.get("func_variadic", False) or any("NamedArgExpr" in arg for arg in args):
+        return -1
+    return len(args)
+
+
+def _note_call(walk: Walk, schema: str, function: str, count: int) -> bool:
+    """Note a call of a function that the catalog knows; False when it knows none."""
+    catalog = walk.catalog
+    if catalog is None or not catalog.functions_meant(schema, function, count, walk.paths):
+        return False
+    walk.calls[(schema, function, count)] = None
+    return True
 
 
 # Without the sampling methods' handlers: SQL cannot call them, and columns are called `system`.
@@ -121,8 +164,12 @@ def column(walk: Walk, node: Node, key: str) -> None:
     fields: list[Any] = node["fields"]
     if len(fields) > 1:
         last: Node | None = fields[-1].get("String")
-        if last is not None and last["sval"] in _FUNCTIONS_THAT_ACT:
+        if last is None:
+            return
+        if last["sval"] in _FUNCTIONS_THAT_ACT:
             _other_call(walk, last["sval"], {})
+        elif walk.catalog is not None and walk.catalog.has_function(last["sval"]):
+            _note_call(walk, "", last["sval"], 1)
 
 
 def indirection(walk: Walk, node: Node, key: str) -> None:
@@ -137,6 +184,8 @@ def indirection(walk: Walk, node: Node, key: str) -> None:
     for name in names:
         if name in _FUNCTIONS_THAT_ACT:
             _other_call(walk, name, {})
+        elif _note_call(walk, "", name, 1):
+            walk.functions[name] = None
         elif is_value and name not in HARMLESS:
             walk.functions[name] = None
             _unknown_call(walk, name)
@@ -153,6 +202,8 @@ def _qualified_call(walk: Walk, parts: list[str], node: Node) -> None:
         return
     written = ".".join(parts)
     walk.functions[written] = None
+    if _note_call(walk, schema, function, _count(node)) or _cast_call(walk, schema, function, node):
+        return
     if schema == "information_schema" and function in INFORMATION_SCHEMA:
         return
     danger = DANGERS.get(function)
@@ -167,8 +218,12 @@ def _other_call(walk: Walk, function: str, node: Node) -> None:
     if function == "set_config":
         set_config(walk, node.get("args", []))
         return
+    count = _count(node) if node else 1
+    known = _note_call(walk, "", function, count)
     danger = DANGERS.get(function)
     if danger is None:
+        if known or _cast_call(walk, "", function, node):
+            return
         if function in UNREVIEWED:
             walk.unknown(f"calls `{function}`, whose effects have not been reviewed")
             walk.mark(MarkKind.UNKNOWN_FUNCTION, function, "nobody has reviewed")
@@ -182,6 +237,34 @@ def _other_call(walk: Walk, function: str, node: Node) -> None:
         walk.mark(danger.mark, function, danger.why)
     if function in ("nextval", "setval"):
         _note_sequence(walk, node)
+
+
+def _cast_call(walk: Walk, schema: str, name: str, node: Node) -> bool:
+    """``name(x)`` is a cast when a type, and no function, has that name."""
+    catalog = walk.catalog
+    if catalog is None or len(node.get("args", [])) != 1:
+        return False
+    if not catalog.types_meant(schema, name, walk.paths):
+        return False
+    _note_type(walk, schema, name)
+    return True
+
+
+def type_name(walk: Walk, node: Node, key: str) -> None:
+    """A type: casting to a domain runs its checks, to others maybe a user's function."""
+    schema, name = qualified(strings(node.get("names", [])))
+    _note_type(walk, schema, name)
+
+
+def _note_type(walk: Walk, schema: str, name: str) -> None:
+    """A type that values are cast to, where a user may have a say in it."""
+    catalog = walk.catalog
+    if catalog is None:
+        return
+    if schema != "pg_catalog" and catalog.has_type(name):
+        walk.types[(schema, name)] = None
+    if catalog.built_in_casts and name in BASE_TYPES:
+        walk.types[BUILT_IN_TYPES] = None
 
 
 def _unknown_call(walk: Walk, written: str) -> None:
@@ -263,13 +346,13 @@ def partition_command(walk: Walk, node: Node, key: str) -> None:
 
 
 _SKIPPED: Final = (
-    # Names, constants and types. A cast to a user's type may call a function of that type's owner;
-    # without a catalog Holdpoint lets casts pass: enum and extension types are everywhere, and
-    # defining a type or a cast is a definition that the gate decides on by itself.
-    "A_Const ParamRef String Integer Float Boolean BitString A_Star TypeName typeName "
+    # Names and constants. A cast to a user's type may call a function of that type's owner; without
+    # a catalog Holdpoint lets casts pass: enum and extension types are everywhere, and defining a
+    # type or a cast is a definition that the gate decides on by itself.
+    "A_Const ParamRef String Integer Float Boolean BitString A_Star "
     "Alias alias join_using_alias SetToDefault SQLValueFunction CurrentOfExpr AccessPriv RoleSpec "
     "ReplicaIdentityStmt TriggerTransition MergeSupportFunc format returning grantor newowner "
-    "authrole ReturningOption argType returnType"
+    "authrole ReturningOption"
 )
 _PLAIN: Final = (
     "A_ArrayExpr A_Indices BoolExpr BooleanTest CaseExpr CaseWhen CoalesceExpr "
@@ -299,6 +382,8 @@ def _table() -> dict[str, Handler]:
     table["ColumnRef"] = column
     table["A_Indirection"] = indirection
     table["FuncCall"] = call
+    for field in ("TypeName", "typeName", "argType", "returnType"):
+        table[field] = type_name
     table["SortBy"] = sort_by
     table["SubLink"] = sub_link
     table["PartitionCmd"] = partition_command

@@ -62,6 +62,8 @@ class Catalog:
         self._types: dict[int, DataType] = {each.oid: each for each in rows.types}
         self._types_named: dict[str, list[DataType]] = {}
         self._casts_to: dict[int, list[Cast]] = {}
+        # Functions of casts to built-in types, which have no oid here.
+        self.built_in_casts: list[int] = []
         self._dependents: dict[int, list[Dependency]] = {}
         self._implicit: dict[int, list[int]] = {}
         # What following an object was found to do, by ``sql.consequences``; it stays true as long
@@ -95,6 +97,8 @@ class Catalog:
                     self._implicit.setdefault(oid, []).append(operator.function)
         for cast in self.rows.casts:
             self._casts_to.setdefault(cast.target, []).append(cast)
+            if cast.target not in self._types:
+                self.built_in_casts.append(cast.function)
             if cast.context != "e":
                 for oid in {cast.source, cast.target}:
                     self._implicit.setdefault(oid, []).append(cast.function)
@@ -189,6 +193,10 @@ class Catalog:
             for operator in self._operators.get(symbol, ())
             if (operator.schema == schema if schema else paths.sees(operator.schema))
         ]
+
+    def has_type(self, name: str) -> bool:
+        """Whether any type outside ``pg_catalog`` has that name."""
+        return name in self._types_named
 
     def types_meant(self, schema: str, name: str, paths: Paths) -> list[DataType]:
         """Every type that a name may mean."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from holdpoint.model.effects import Access, Effect, MarkKind, ObjectKind
+from holdpoint.model.effects import Access, Effect, MarkKind, ObjectKind, Verb
 from holdpoint.sql.expressions import set_config
 from holdpoint.sql.filters import Target, bounds
 from holdpoint.sql.walk import Handler, Node, Scope, Walk, constant, descend, label, strings
@@ -161,10 +161,14 @@ def locking(walk: Walk, node: Node, key: str) -> None:
     walk.effects.add(Effect.WRITE)
 
 
-def write_target(walk: Walk, relation: Node) -> None:
-    """The table a statement changes: never a CTE, and never lightly a system catalog."""
+def write_target(walk: Walk, relation: Node, verb: Verb, columns: tuple[str, ...] = ()) -> None:
+    """The table a statement changes: never a CTE, and never lightly a system catalog.
+
+    ``columns`` are those an UPDATE sets, empty for all.
+    """
     name: str = relation.get("relname", "")
     schema: str = relation.get("schemaname", "")
+    walk.use(relation, verb, columns)
     walk.objects[(name, schema, ObjectKind.RELATION, Access.WRITE)] = None
     if schema in ("pg_catalog", "information_schema", "pg_toast") or name.startswith("pg_"):
         if name == "pg_settings":  # its rule calls set_config
@@ -179,9 +183,17 @@ def insert(walk: Walk, node: Node, key: str) -> None:
     """INSERT, with ON CONFLICT and RETURNING."""
     open_with(walk, node)
     walk.effects.add(Effect.WRITE)
-    write_target(walk, node["relation"])
+    write_target(walk, node["relation"], Verb.INSERT)
+    conflict: Node = node.get("onConflictClause", {})
+    if conflict.get("action") == "ONCONFLICT_UPDATE":
+        walk.use(node["relation"], Verb.UPDATE, _columns_set(conflict))
     walk.rest(node, "relation", "withClause")
     close_with(walk, node)
+
+
+def _columns_set(node: Node) -> tuple[str, ...]:
+    """The columns that a list of assignments names."""
+    return tuple([item["ResTarget"].get("name", "") for item in node.get("targetList", [])])
 
 
 def update(walk: Walk, node: Node, key: str) -> None:
@@ -202,7 +214,10 @@ def delete(walk: Walk, node: Node, key: str) -> None:
 
 def _filtered(walk: Walk, node: Node, sources: list[Any], verb: str) -> None:
     relation: Node = node["relation"]
-    write_target(walk, relation)
+    if verb == "UPDATE":
+        write_target(walk, relation, Verb.UPDATE, _columns_set(node))
+    else:
+        write_target(walk, relation, Verb.DELETE)
     where = node.get("whereClause")
     if where is None:
         walk.effects.add(Effect.BULK_WRITE)
@@ -219,11 +234,32 @@ def _ctes(node: Node) -> list[Any]:
     return found
 
 
+_MERGE_VERBS: Final[dict[str, Verb]] = {
+    "CMD_INSERT": Verb.INSERT,
+    "CMD_UPDATE": Verb.UPDATE,
+    "CMD_DELETE": Verb.DELETE,
+}
+
+
+def _merge_use(walk: Walk, relation: Node, clause: Node) -> None:
+    """What one WHEN clause does to the target; DO NOTHING does nothing."""
+    command: str = clause["commandType"]
+    verb = _MERGE_VERBS.get(command)
+    if verb is not None:
+        columns = _columns_set(clause) if verb is Verb.UPDATE else ()
+        write_target(walk, relation, verb, columns)
+    elif command == "CMD_NOTHING":
+        walk.use(relation, Verb.SELECT)
+    else:
+        walk.unreadable(f"the command `{command}` of MERGE is not known")
+
+
 def merge(walk: Walk, node: Node, key: str) -> None:
     """MERGE: a bulk write when a branch changes rows that no condition bounds."""
     open_with(walk, node)
     relation: Node = node["relation"]
-    write_target(walk, relation)
+    for item in node["mergeWhenClauses"]:
+        _merge_use(walk, relation, item["MergeWhenClause"])
     target = Target(relation, [node["sourceRelation"]], _ctes(node))
     joined = bounds(node["joinCondition"], target)
     effect = Effect.WRITE

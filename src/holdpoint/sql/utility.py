@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from holdpoint.model.effects import Access, Effect, MarkKind, ObjectKind
+from holdpoint.model.effects import Access, Effect, MarkKind, ObjectKind, Verb
 from holdpoint.sql.queries import write_target
 from holdpoint.sql.walk import Handler, Node, Walk, constant, label, option_is_on
 
@@ -17,7 +17,7 @@ def copy(walk: Walk, node: Node, key: str) -> None:
     if relation is not None:
         if node.get("is_from", False):
             walk.effects.add(Effect.WRITE)
-            write_target(walk, relation)
+            write_target(walk, relation, Verb.INSERT)
         else:
             walk.effects.add(Effect.READ)
             walk.stack.append({"RangeVar": relation})
@@ -49,7 +49,7 @@ def truncate(walk: Walk, node: Node, key: str) -> None:
     cascade = "CASCADE" if node.get("behavior") == "DROP_CASCADE" else ""
     walk.effects.add(Effect.DESTRUCTIVE)
     for item in node["relations"]:
-        write_target(walk, item["RangeVar"])
+        write_target(walk, item["RangeVar"], Verb.TRUNCATE)
         walk.mark(MarkKind.TRUNCATE, label(item["RangeVar"]), cascade)
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from holdpoint.model.catalog import Relation
 from holdpoint.model.effects import (
     Access,
     Effect,
@@ -20,9 +21,12 @@ from holdpoint.model.effects import (
     MarkKind,
     ObjectKind,
     ObjectUse,
+    RelationUse,
     Statement,
     TransactionMark,
+    Verb,
 )
+from holdpoint.sql.names import QUALIFIED, Catalog, Paths
 
 Node = dict[str, Any]
 
@@ -40,9 +44,21 @@ NO_NAMES: Final[frozenset[str]] = frozenset()
 class Walk:
     """What one statement was found to do. ``prepared`` and ``portals`` are the session's."""
 
-    def __init__(self, prepared: dict[str, Statement], portals: dict[str, Statement]) -> None:
+    def __init__(
+        self,
+        prepared: dict[str, Statement],
+        portals: dict[str, Statement],
+        catalog: Catalog | None = None,
+        paths: Paths = QUALIFIED,
+        shallow: bool = False,
+    ) -> None:
         self.prepared = prepared
         self.portals = portals
+        self.catalog = catalog
+        self.paths = paths
+        # A shallow walk only collects what it names: following that is the business of whoever
+        # asked, so that bodies which name each other end.
+        self.shallow = shallow
         self.stack: list[Any] = []
         self.scope: frozenset[str] = NO_NAMES
         self.tag = ""
@@ -52,6 +68,16 @@ class Walk:
         self.functions: dict[str, None] = {}
         self.marks: dict[tuple[MarkKind, str, str], None] = {}
         self.unknowns: dict[str, None] = {}
+        # What is named, for following: relations with the verb, functions with their number of
+        # arguments (-1 unknown), operators and types. All but the first only with a catalog.
+        self.uses: dict[tuple[str, str, Verb, tuple[str, ...]], None] = {}
+        self.calls: dict[tuple[str, str, int], None] = {}
+        self.symbols: dict[tuple[str, str], None] = {}
+        self.types: dict[tuple[str, str], None] = {}
+        self.followed: dict[RelationUse, None] = {}
+        self.called: set[Effect] = set()
+        self.reached: dict[int, None] = {}
+        self.rows_max: int | None = None
         self.transaction: TransactionMark = TransactionMark.NONE
         self.prepares: tuple[tuple[str, Statement], ...] = ()
         self.deallocates = ""
@@ -85,10 +111,31 @@ class Walk:
 
     def inside(self, node: Node) -> Statement:
         """Read a statement inside this one, by itself."""
-        inner = Walk(self.prepared, self.portals)
+        inner = Walk(self.prepared, self.portals, self.catalog, self.paths, self.shallow)
         inner.begin(node, self.text)
         inner.run()
+        if self.shallow:
+            self.uses.update(inner.uses)
+            self.calls.update(inner.calls)
+            self.symbols.update(inner.symbols)
+            self.types.update(inner.types)
+        else:
+            follow(inner)
         return inner.statement()
+
+    def relation_of(self, node: Node) -> Relation | None:
+        """The one relation that a RangeVar means; None without a catalog or when it is not sure."""
+        if self.catalog is None:
+            return None
+        meant = self.catalog.relations_meant(
+            node.get("schemaname", ""), node.get("relname", ""), self.paths
+        )
+        return meant[0] if len(meant) == 1 else None
+
+    def use(self, relation: Node, verb: Verb, columns: tuple[str, ...] = ()) -> None:
+        """A relation is used as ``verb`` says; ``columns`` are those an UPDATE sets."""
+        name: str = relation.get("relname", "")
+        self.uses[(relation.get("schemaname", ""), name, verb, columns)] = None
 
     def begin(self, node: Node, text: str) -> None:
         """Start at ``node``, a whole statement, whose own text is ``text``."""
@@ -138,6 +185,9 @@ class Walk:
             self.mark(mark.kind, mark.subject, mark.detail)
         for words in other.unknowns:
             self.unknowns[words] = None
+        self.followed.update(dict.fromkeys(other.uses))
+        self.called.update(other.called)
+        self.reached.update(dict.fromkeys(other.reached))
         self.depends_on_session = self.depends_on_session or other.depends_on_session
 
     def statement(self) -> Statement:
@@ -152,6 +202,10 @@ class Walk:
             functions=tuple(self.functions),
             marks=tuple([Mark(kind, subject, detail) for kind, subject, detail in self.marks]),
             unknowns=tuple(self.unknowns),
+            uses=tuple(self.followed),
+            rows_max=self.rows_max,
+            called=frozenset(self.called) if self.called else NO_EFFECTS,
+            reached=tuple(self.reached),
             transaction=self.transaction,
             prepares=self.prepares,
             deallocates=self.deallocates,
@@ -160,6 +214,17 @@ class Walk:
 
 
 ONLY_READ: Final[frozenset[Effect]] = frozenset((Effect.READ,))
+NO_EFFECTS: Final[frozenset[Effect]] = frozenset()
+
+FOLLOWERS: Final[list[Callable[[Walk], None]]] = []
+"""What follows the names that a walk collected; ``reader.py`` fills it."""
+
+
+def follow(walk: Walk) -> None:
+    """Add what the named relations, functions, operators and types set off."""
+    for follower in FOLLOWERS:
+        follower(walk)
+
 
 Handler = Callable[[Walk, Node, str], None]
 DISPATCH: Final[dict[str, Handler]] = {}
