@@ -83,6 +83,8 @@ _REVIEWED: Final[tuple[tuple[Effect, MarkKind | None, str, str], ...]] = (
         Effect.SERVER_SIDE,
         MarkKind.FUNCTION,
         "acts on the whole server",
+        # pg_start_backup and pg_stop_backup are the names of PostgreSQL 13 and 14: they write
+        # backup_label, force a checkpoint and keep WAL until somebody stops the backup.
         "pg_reload_conf pg_rotate_logfile* pg_promote pg_switch_wal pg_create_restore_point "
         "pg_backup_start pg_backup_stop pg_start_backup pg_stop_backup pg_wal_replay_pause "
         "pg_wal_replay_resume pg_log_standby_snapshot pg_import_system_collations pg_nextoid "
@@ -134,12 +136,24 @@ _REVIEWED: Final[tuple[tuple[Effect, MarkKind | None, str, str], ...]] = (
         Effect.UNKNOWN,
         MarkKind.UNKNOWN_FUNCTION,
         "reads whatever its arguments name",
-        "cursor_to_xml* table_to_xml* schema_to_xml* database_to_xml* currtid2",
+        "cursor_to_xml* table_to_xml* schema_to_xml* database_to_xml* currtid currtid2",
+    ),
+    (
+        # A domain's checks and a type's input are functions of whoever made it; here the type comes
+        # as text or oid, where no catalog look-up sees it.
+        Effect.UNKNOWN,
+        MarkKind.UNKNOWN_FUNCTION,
+        "runs the input function or the checks of a type that it is given as a value",
+        "pg_input_is_valid pg_input_error_info domain_in domain_recv record_in record_recv "
+        "array_in array_recv range_in range_recv multirange_in multirange_recv "
+        "satisfies_hash_partition",
     ),
 )
 
-# Volatile, and reviewed: they read the server's state or draw random values, and change nothing
-# that another session or a later transaction sees.
+# Volatile in some version, and reviewed: they read the server's state or draw random values, and
+# change nothing that another session or a later transaction sees. `timezone` is volatile in
+# PostgreSQL 13 and 14 for `timetz`, because the offset depends on today; `pg_is_in_backup` is gone
+# since 15.
 _HARMLESS_VOLATILE: Final = _names(
     """
     amvalidate array_sample array_shuffle clock_timestamp current_query currval gen_random_uuid
@@ -152,7 +166,7 @@ _HARMLESS_VOLATILE: Final = _names(
     pg_get_sequence_data pg_get_shmem_allocations pg_get_shmem_allocations_numa
     pg_get_wait_events pg_get_wal_replay_pause_state pg_get_wal_resource_managers
     pg_get_wal_summarizer_state pg_indexes_size pg_is_in_recovery pg_is_wal_replay_paused
-    pg_isolation_test_session_is_blocked pg_jit_available pg_last_committed_xact
+    pg_is_in_backup pg_isolation_test_session_is_blocked pg_jit_available pg_last_committed_xact
     pg_last_wal_receive_lsn pg_last_wal_replay_lsn pg_last_xact_replay_timestamp pg_lock_status
     pg_notification_queue_usage pg_partition_ancestors pg_partition_tree pg_prepared_xact
     pg_relation_size pg_replication_origin_progress pg_replication_origin_session_is_setup
@@ -167,7 +181,7 @@ _HARMLESS_VOLATILE: Final = _names(
     pg_stat_get_xact_tuples_newpage_updated pg_stat_get_xact_tuples_returned
     pg_stat_get_xact_tuples_updated pg_stat_have_stats pg_table_size pg_tablespace_size
     pg_total_relation_size pg_xact_commit_timestamp pg_xact_commit_timestamp_origin
-    pg_xact_status random random_normal setseed timeofday txid_status uuidv4 uuidv7
+    pg_xact_status random random_normal setseed timeofday timezone txid_status uuidv4 uuidv7
     """
 )
 
@@ -219,6 +233,27 @@ UNREVIEWED: Final[frozenset[str]] = (
     frozenset(_TABLE["volatile"]) - HARMLESS - frozenset(DANGERS) - {"set_config"}
 )
 """Volatile built-ins nobody has reviewed (trigger functions, handlers): unknown."""
+
+_PARTIAL: Final[dict[str, list[int]]] = _TABLE["partial"]
+_NAMES: Final[frozenset[str]] = frozenset(
+    (*_TABLE["immutable"], *_TABLE["stable"], *_TABLE["volatile"])
+)
+OLDEST: Final = 13
+NEWEST: Final = 18
+"""Majors of the oldest and the newest server the table was written from."""
+
+
+def is_built_in(name: str, major: int) -> bool:
+    """Whether a server of that major version has a function of this name in ``pg_catalog``.
+
+    Where it has none, the name is a user's: ``uuidv7`` on 16. A newer server is taken for the
+    newest one known, an older one for the oldest.
+    """
+    known = _PARTIAL.get(name)
+    if known is None:
+        return name in _NAMES
+    return known[0] <= min(max(major, OLDEST), NEWEST) <= known[1]
+
 
 BASE_TYPES: Final[frozenset[str]] = frozenset(_TABLE["types"])
 """Types of ``pg_catalog``; a value of one is no row."""
