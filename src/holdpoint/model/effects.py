@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from holdpoint.model.changes import Change
+
 
 class Effect(StrEnum):
     """The closed set of the design, section 4."""
@@ -192,6 +194,8 @@ class Statement:
     unknowns: tuple[str, ...] = ()
     # What it does to which relation, itself or through what it sets off.
     uses: tuple[RelationUse, ...] = ()
+    # What its definitions change, with the details that locks and work hang on.
+    changes: tuple[Change, ...] = ()
     # The most rows it can itself change, where its text or a unique key proves a number.
     rows_max: int | None = None
     # Of the effects, those of functions that it calls, directly or in views, operators and casts:

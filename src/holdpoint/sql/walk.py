@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from holdpoint.model.catalog import Relation
+from holdpoint.model.changes import Change
 from holdpoint.model.effects import (
     Access,
     Effect,
@@ -68,6 +69,7 @@ class Walk:
         self.functions: dict[str, None] = {}
         self.marks: dict[tuple[MarkKind, str, str], None] = {}
         self.unknowns: dict[str, None] = {}
+        self.changes: list[Change] = []
         # What is named, for following: relations with the verb, functions with their number of
         # arguments (-1 unknown), operators and types. All but the first only with a catalog.
         self.uses: dict[tuple[str, str, Verb, tuple[str, ...]], None] = {}
@@ -183,6 +185,7 @@ class Walk:
             self.functions[function] = None
         for mark in other.marks:
             self.mark(mark.kind, mark.subject, mark.detail)
+        self.changes.extend(other.changes)
         for words in other.unknowns:
             self.unknowns[words] = None
         self.followed.update(dict.fromkeys(other.uses))
@@ -202,6 +205,7 @@ class Walk:
             functions=tuple(self.functions),
             marks=tuple([Mark(kind, subject, detail) for kind, subject, detail in self.marks]),
             unknowns=tuple(self.unknowns),
+            changes=tuple(self.changes),
             uses=tuple(self.followed),
             rows_max=self.rows_max,
             called=frozenset(self.called) if self.called else NO_EFFECTS,
