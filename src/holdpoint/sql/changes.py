@@ -244,6 +244,39 @@ def created_table(node: Node) -> Change:
     )
 
 
+_CREATED: Final = (("view", "VIEW"), ("sequence", "SEQUENCE"), ("typevar", "TYPE"))
+
+
+def created(tag: str, node: Node) -> Change:
+    """CREATE VIEW, SEQUENCE or composite TYPE."""
+    for field, kind in _CREATED:
+        if field in node:
+            replace = bool(node.get("replace", False))
+            return Change(action="CREATE", on=name_of(node[field]), kind=kind, replace=replace)
+    return Change(action=tag, on=Name("", ""), kind="OTHER")
+
+
+def defined(tag: str, node: Node) -> list[Change]:
+    """What a definition is about, where it names one: a table, a sequence, a type."""
+    found: list[Change] = []
+    if isinstance(node.get("relation"), dict):
+        part = str(node.get("trigname", node.get("rulename", "")))
+        replace = bool(node.get("replace", False))
+        on = name_of(node["relation"])
+        found.append(Change(action=tag, on=on, part=part, replace=replace))
+    if isinstance(node.get("sequence"), dict):
+        found.append(Change(action=tag, on=name_of(node["sequence"]), kind="SEQUENCE"))
+    if isinstance(node.get("typeName"), list):
+        on = _dotted(strings(node["typeName"]))
+        skips = node.get("def", {}).get("Constraint", {}).get("skip_validation", False)
+        # ALTER DOMAIN says what it does by a letter: C adds a constraint, O sets NOT NULL, ...
+        options = ("" if skips else str(node.get("subtype", "")),)
+        found.append(Change(action=tag, on=on, kind=tag.partition(" ")[2], options=options))
+    for item in node.get("relations", []):
+        found.append(Change(action=tag, on=name_of(item)))
+    return found
+
+
 def created_index(node: Node) -> Change:
     """CREATE INDEX."""
     return Change(

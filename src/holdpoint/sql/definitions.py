@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+from holdpoint.model.changes import Change, Name
 from holdpoint.model.effects import Access, Effect, MarkKind, ObjectKind
+from holdpoint.sql import changes
 from holdpoint.sql.queries import create_target
 from holdpoint.sql.utility import option_value
 from holdpoint.sql.walk import Node, Walk, label, qualified, strings
@@ -79,6 +81,7 @@ def drop(walk: Walk, node: Node, key: str) -> None:
     for item in node["objects"]:
         parts = _parts(item)
         written = ".".join(parts)
+        walk.changes.append(changes.dropped(what, parts, what in _ON_TABLE, node))
         if what in _ON_TABLE:
             schema, table = qualified(parts[:-1])
             walk.note(table, schema, access=Access.DEFINE)
@@ -103,6 +106,7 @@ def drop_database(walk: Walk, node: Node, key: str) -> None:
     walk.effects.add(Effect.DDL)
     walk.effects.add(Effect.DESTRUCTIVE)
     walk.note(name, "", ObjectKind.DATABASE, Access.DEFINE)
+    walk.changes.append(Change(action="DROP", on=Name("", name), kind="DATABASE"))
     walk.mark(MarkKind.DROP, name, "DATABASE")
 
 
@@ -121,6 +125,10 @@ def create_table(walk: Walk, node: Node, key: str) -> None:
             walk.note(name, relation.get("schemaname", ""), kind, Access.DEFINE)
             detail = "TABLE" if field == "relation" else kind.value.upper()
             walk.mark(MarkKind.CREATE, label(relation), detail)
+    if "relation" in node:
+        walk.changes.append(changes.created_table(node))
+    else:
+        walk.changes.append(changes.created(walk.tag, node))
     walk.rest(node, "relation", "view", "sequence", "typevar")
 
 
@@ -130,6 +138,8 @@ def create_as(walk: Walk, node: Node, key: str) -> None:
     walk.tag = walk.tag or ("CREATE TABLE AS" if what == "TABLE" else f"CREATE {what}")
     walk.effects.add(Effect.DDL)
     create_target(walk, node["into"], _KINDS.get(what, ObjectKind.OTHER))
+    on = changes.name_of(node["into"].get("rel"))
+    walk.changes.append(Change(action="CREATE", on=on, kind=what))
     walk.stack.append(node["query"])
 
 
@@ -143,6 +153,7 @@ def create_index(walk: Walk, node: Node, key: str) -> None:
         walk.note(node["idxname"], schema, ObjectKind.INDEX, Access.DEFINE)
     detail = "concurrently" if node.get("concurrent", False) else ""
     walk.mark(MarkKind.CREATE_INDEX, label(relation), detail)
+    walk.changes.append(changes.created_index(node))
     walk.rest(node, "relation")
 
 
@@ -156,6 +167,9 @@ def create_function(walk: Walk, node: Node, key: str) -> None:
     walk.effects.add(Effect.DDL)
     walk.note(name, schema, ObjectKind.FUNCTION, Access.DEFINE)
     walk.mark(MarkKind.CREATE, written, "FUNCTION")
+    replace = bool(node.get("replace", False))
+    on = Name(schema, name)
+    walk.changes.append(Change(action="CREATE", on=on, kind="FUNCTION", replace=replace))
     _function_options(walk, node.get("options", []), written)
     language = option_value(node, "language").lower() or "sql"
     if language not in ("sql", "plpgsql"):
@@ -182,6 +196,7 @@ def alter_function(walk: Walk, node: Node, key: str) -> None:
     walk.tag = walk.tag or f"ALTER {_words(node.get('objtype', 'OBJECT_FUNCTION'))}"
     walk.effects.add(Effect.DDL)
     walk.note(name, schema, ObjectKind.FUNCTION, Access.DEFINE)
+    walk.changes.append(Change(action="ALTER", on=Name(schema, name), kind="FUNCTION"))
     _function_options(walk, node.get("actions", []), ".".join(parts))
 
 
@@ -207,6 +222,7 @@ def alter_table(walk: Walk, node: Node, key: str) -> None:
     for item in node["cmds"]:
         command: Node = item["AlterTableCmd"]
         subtype: str = command["subtype"]
+        walk.changes.append(changes.table_command(changes.name_of(relation), what, command))
         if subtype == "AT_DropColumn":
             walk.effects.add(Effect.DESTRUCTIVE)
             walk.mark(MarkKind.DROP_COLUMN, name, command.get("name", ""))
@@ -232,9 +248,14 @@ def rename(walk: Walk, node: Node, key: str) -> None:
         walk.note(relation["relname"], relation.get("schemaname", ""), kind, Access.DEFINE)
         detail = f"rename {what.lower()}" if "renameType" in node else "set schema"
         walk.mark(MarkKind.ALTER_TABLE, label(relation), detail)
+        action = "RENAME" if "renameType" in node else "SET SCHEMA"
+        part = str(node.get("subname", ""))
+        on = changes.name_of(relation)
+        walk.changes.append(Change(action=action, on=on, kind=what, part=part))
     else:
         walk.tag = walk.tag or f"ALTER {what}"
         _note_object(walk, what, node.get("object", {}), str(node.get("subname", "")))
+        _change_object(walk, "RENAME" if "renameType" in node else "SET SCHEMA", what, node)
     if what == "ROLE":
         walk.effects.add(Effect.PRIVILEGE)
         walk.mark(MarkKind.PRIVILEGE, str(node.get("subname", "")), "renames a role")
@@ -245,6 +266,12 @@ def _note_object(walk: Walk, what: str, item: Node, other: str) -> None:
     walk.note(name or other, schema, _KINDS.get(what, ObjectKind.OTHER), Access.DEFINE)
 
 
+def _change_object(walk: Walk, action: str, what: str, node: Node) -> None:
+    schema, name = qualified(_parts(node.get("object", {})))
+    on = Name(schema, name or str(node.get("subname", "")))
+    walk.changes.append(Change(action=action, on=on, kind=what))
+
+
 def alter_owner(walk: Walk, node: Node, key: str) -> None:
     """ALTER ... OWNER TO: whoever owns an object may do anything to it."""
     what = _words(node["objectType"])
@@ -253,6 +280,7 @@ def alter_owner(walk: Walk, node: Node, key: str) -> None:
     walk.effects.add(Effect.PRIVILEGE)
     item: Node = node.get("object", {})
     _note_object(walk, what, item, "")
+    _change_object(walk, "OWNER", what, node)
     walk.mark(MarkKind.PRIVILEGE, ".".join(_parts(item)), "changes the owner")
 
 
@@ -266,6 +294,7 @@ def comment(walk: Walk, node: Node, key: str) -> None:
         what = "TABLE"
     schema, name = qualified(parts)
     walk.note(name, schema, _KINDS.get(what, ObjectKind.OTHER), Access.DEFINE)
+    walk.changes.append(Change(action="COMMENT", on=Name(schema, name), kind=what))
 
 
 def define(walk: Walk, node: Node, key: str) -> None:
@@ -273,6 +302,7 @@ def define(walk: Walk, node: Node, key: str) -> None:
     walk.effects.add(Effect.DDL)
     if "kind" in node and not walk.tag:
         walk.tag = f"CREATE {_words(node['kind'])}"
+    walk.changes.extend(changes.defined(walk.tag, node))
     for field, kind in _NAMED:
         value: Any = node.get(field)
         if isinstance(value, list):
@@ -313,11 +343,15 @@ def privilege(walk: Walk, node: Node, key: str) -> None:
         if relation is not None:
             kind = _KINDS.get(what, ObjectKind.RELATION)
             walk.note(relation["relname"], relation.get("schemaname", ""), kind, Access.DEFINE)
+            on = changes.name_of(relation)
+            walk.changes.append(Change(action=walk.tag, on=on, kind=what))
         else:
             _note_object(walk, what, item, "")
     table: Node = node.get("table", {})
     if table:
         walk.note(table["relname"], table.get("schemaname", ""), access=Access.DEFINE)
+        part = str(node.get("policy_name", ""))
+        walk.changes.append(Change(action=walk.tag, on=changes.name_of(table), part=part))
     subject = (
         label(table) if table else _role_names(node) or ".".join(_parts(node.get("object", {})))
     )
@@ -344,6 +378,8 @@ def drop_role(walk: Walk, node: Node, key: str) -> None:
         name = item.get("RoleSpec", {}).get("rolename", "")
         walk.note(name, "", ObjectKind.ROLE, Access.DEFINE)
         walk.mark(MarkKind.DROP, name, walk.tag.removeprefix("DROP "))
+        kind = walk.tag.removeprefix("DROP ")
+        walk.changes.append(Change(action="DROP", on=Name("", name), kind=kind))
 
 
 def default_setting(walk: Walk, node: Node, key: str) -> None:

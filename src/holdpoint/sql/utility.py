@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from holdpoint.model.changes import Change, Name
 from holdpoint.model.effects import Access, Effect, MarkKind, ObjectKind, Verb
+from holdpoint.sql.changes import is_concurrent, lock_mode, name_of
 from holdpoint.sql.queries import write_target
 from holdpoint.sql.walk import Handler, Node, Walk, constant, label, option_is_on
 
@@ -37,6 +39,8 @@ def lock(walk: Walk, node: Node, key: str) -> None:
     for item in node["relations"]:
         walk.stack.append(item)
         names.append(label(item["RangeVar"]))
+        mode = (lock_mode(node["mode"]),)
+        walk.changes.append(Change(action="LOCK TABLE", on=name_of(item), options=mode))
     if node["mode"] == _ACCESS_SHARE:
         walk.effects.add(Effect.READ)
         return
@@ -51,6 +55,7 @@ def truncate(walk: Walk, node: Node, key: str) -> None:
     for item in node["relations"]:
         write_target(walk, item["RangeVar"], Verb.TRUNCATE)
         walk.mark(MarkKind.TRUNCATE, label(item["RangeVar"]), cascade)
+        walk.changes.append(Change(action="TRUNCATE", on=name_of(item), cascade=bool(cascade)))
 
 
 def vacuum(walk: Walk, node: Node, key: str) -> None:
@@ -70,6 +75,10 @@ def vacuum(walk: Walk, node: Node, key: str) -> None:
         option["DefElem"]["defname"] == "full" and option_is_on(option["DefElem"])
         for option in node.get("options", [])
     )
+    action = "VACUUM FULL" if is_vacuum and full else walk.tag
+    for item in node.get("rels", []):
+        on = name_of(item["VacuumRelation"].get("relation"))
+        walk.changes.append(Change(action=action, on=on))
     if is_vacuum and full:
         walk.effects.add(Effect.DDL)
         walk.mark(MarkKind.MAINTENANCE, ", ".join(names), "VACUUM FULL")
@@ -85,6 +94,11 @@ def rewrite(walk: Walk, node: Node, key: str) -> None:
     walk.mark(MarkKind.MAINTENANCE, name, walk.tag)
     if relation:
         walk.note(relation["relname"], relation.get("schemaname", ""), access=Access.DEFINE)
+    # REINDEX says what it is given: an index, a table, a schema; the others take tables.
+    kind = str(node.get("kind", "TABLE")).removeprefix("REINDEX_OBJECT_")
+    on = name_of(relation) if relation else Name("", name)
+    concurrently = is_concurrent(node)
+    walk.changes.append(Change(action=walk.tag, on=on, kind=kind, concurrently=concurrently))
 
 
 def load(walk: Walk, node: Node, key: str) -> None:
