@@ -9,3 +9,8 @@ def clip(text: str) -> str:
     if len(line) > FINDING_QUOTE_CHARS_MAX:
         line = line[:FINDING_QUOTE_CHARS_MAX] + "..."
     return line
+
+
+def more(detail: str) -> str:
+    """What a mark adds to its subject, for the end of a message: nothing, or a colon and words."""
+    return f": {clip(detail)}" if detail else ""
