@@ -20,6 +20,7 @@ class Fact(StrEnum):
 
     ROWS = "rows"
     TABLE_ROWS = "table_rows"
+    READ_COST = "read_cost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Figure:
 
     value: int | None = None
     basis: Basis = Basis.NOT_ASKED
-    why: str = ""  # for UNKNOWN: what went wrong, in words
+    why: str = ""  # for UNKNOWN: what went wrong, in words; for ESTIMATE: why it is not exact
 
 
 class LockMode(StrEnum):
@@ -57,12 +58,14 @@ class Work(StrEnum):
 class TableImpact:
     """One table that a statement writes or defines.
 
-    ``blocks`` says in words who waits behind the lock; ``busy`` counts sessions that use the table
-    right now and would wait, or be waited for.
+    ``rows`` are those that change, ``table_rows`` those that are there. ``blocks`` says in words
+    who waits behind the lock; ``busy`` counts sessions that use the table right now and would wait,
+    or be waited for.
     """
 
     name: str
     rows: Figure = Figure()
+    table_rows: Figure = Figure()
     size_bytes: Figure = Figure()
     indexes: tuple[str, ...] = ()  # that each changed row maintains
     partitions: int = 0
@@ -133,12 +136,18 @@ class Undo(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadCost:
-    """What the planner expects of a read: its total cost in planner units, rows, and the plan."""
+    """What the planner expects of a read: its total cost in planner units, rows, and the plan.
 
-    cost: float
+    ``basis`` is UNKNOWN when the planner gave no answer; ``why`` then says what went wrong, and the
+    numbers mean nothing.
+    """
+
+    cost: int
     rows: int
     hurts: str = ""  # why it would hurt, in words; empty when it would not
     plan: tuple[str, ...] = ()  # lines as EXPLAIN writes them
+    basis: Basis = Basis.ESTIMATE
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

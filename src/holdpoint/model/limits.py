@@ -60,6 +60,20 @@ WRITE_ROWS_MAX: Final = 1_000  # policy `careful`: a write over this many rows i
 BIG_TABLE_ROWS: Final = 100_000  # policy `careful`: DDL on a table over this many rows is held
 ROW_BOUND_SLACK: Final = 1.25  # an approved estimate may grow by this factor before it is stale
 
+# --- probes: asking a database before a statement runs --------------------------------------------
+MEASURE_TIMEOUT_S: Final = 4.0  # chosen: an agent waits for this once, before people are asked
+EXACT_ROWS_MAX_S: Final = 60.0  # chosen: the longest count that `exact_rows` may allow
+CASCADES_MEASURED_MAX: Final = 20  # chosen: foreign keys whose rows are worked out for one hold
+CASCADE_QUERY_CHARS_MAX: Final = 100_000  # chosen: levels nest; beyond this nobody asks
+READ_SCAN_ROWS_MAX: Final = 1_000_000  # chosen: reading this many rows one by one takes seconds
+READ_PAIRS_MAX: Final = 100_000_000  # chosen: comparing this many pairs takes some ten seconds
+READ_TABLES_MAX: Final = 20  # chosen: tables of one plan whose size is looked up
+PLAN_LINES_MAX: Final = 40  # chosen: what a page shows of a plan
+PLAN_LINE_CHARS_MAX: Final = 300
+TABLE_USERS_MAX: Final = 50  # chosen: others on a table that a case names
+USAGE_RECORDS_MAX: Final = 500  # chosen: newest records searched for agents that use a table
+USAGE_RECORD_CHARS_MAX: Final = 64 * 1024  # chosen: larger records are not searched
+
 # --- web door -------------------------------------------------------------------------------------
 WEB_BODY_BYTES_MAX: Final = 64 * 1024  # chosen: a note of NOTE_CHARS_MAX in UTF-8, form-encoded
 WEB_FORM_FIELDS_MAX: Final = 16
@@ -111,3 +125,7 @@ EMBEDDED_PREPARE_TIMEOUT_S: Final = 120.0  # chosen: initdb on a slow disk takes
 EMBEDDED_START_TIMEOUT_S: Final = 60.0  # PostgreSQL: pg_ctl's default wait
 EMBEDDED_STOP_TIMEOUT_S: Final = 10.0  # chosen: for each of a clean, an immediate, a forced stop
 EMBEDDED_PORT_TRIES: Final = 5  # a free port may be taken before the server binds it
+
+# --- following what a statement sets off ----------------------------------------------------------
+CONSEQUENCES_MAX: Final = 2_000  # chosen: objects followed for one name; beyond it is unknown
+CLOSURES_MAX: Final = 20_000  # chosen: names whose consequences are remembered per catalog

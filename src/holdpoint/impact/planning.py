@@ -1,0 +1,34 @@
+"""Whether a message may be given to a planner: planning runs functions.
+
+The planner runs functions that are declared IMMUTABLE, and to guess at selectivity those that are
+STABLE (manual, section 36.7), whatever their bodies do. VOLATILE ones it leaves alone. So a text
+may be planned when nothing in it is unknown and no function that claims not to be volatile does
+more than read.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from holdpoint.model.effects import Effect, Reading
+from holdpoint.sql.names import Catalog
+
+PLANNED: Final = frozenset({Effect.READ, Effect.WRITE, Effect.BULK_WRITE})
+"""Effects of messages whose every part EXPLAIN takes and leaves undone."""
+
+_READ: Final = frozenset({Effect.READ})
+
+
+def obstacle(reading: Reading, catalog: Catalog | None) -> str:
+    """Why the message must not be planned, in words; empty when it may be."""
+    if not reading.effects <= PLANNED or reading.unknowns:
+        return "it does more than change rows"
+    for statement in reading.statements:
+        if statement.called <= _READ or catalog is None:
+            continue
+        for oid in statement.reached:
+            function = catalog.function(oid)
+            if function is None or function.volatility != "v":
+                name = "a function" if function is None else f"`{function.label}`"
+                return f"planning would run {name}, which may do more than read"
+    return ""
