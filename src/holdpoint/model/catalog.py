@@ -35,6 +35,7 @@ class Column:
     default: str = ""
     generated: bool = False  # GENERATED ALWAYS AS (expression)
     identity: bool = False
+    type_modifier: int | None = None  # pg_attribute.atttypmod: -1 none; None when it was not read
 
 
 @dataclass(frozen=True, slots=True)

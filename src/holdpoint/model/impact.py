@@ -111,6 +111,7 @@ class Dependent:
     kind: str  # view, function, foreign key, ...
     name: str
     on: str
+    goes: bool = False  # it is dropped as well: by CASCADE, or as a part of what is dropped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -111,11 +111,13 @@ def _called(node: Any) -> tuple[tuple[Name, ...], tuple[str, ...]]:
     return tuple(functions), tuple(operators)
 
 
-def _is_the_column(node: Any, name: str) -> bool:
-    """Whether USING is the column itself, perhaps cast: what the server would do without USING."""
+def _is_the_column(node: Any, name: str, written: WrittenType | None) -> bool:
+    """Whether USING is the column itself or its cast to the new type: the same as no USING."""
     inner = node
     cast = inner.get("TypeCast") if isinstance(inner, dict) else None
     if cast is not None:
+        if written_type(cast.get("typeName")) != written:
+            return False
         inner = cast.get("arg")
     reference = inner.get("ColumnRef") if isinstance(inner, dict) else None
     return reference is not None and strings(reference.get("fields", [])) == [name]
@@ -143,6 +145,7 @@ def new_column(node: Node, altered: str = "") -> NewColumn:
             if found is not None:
                 constraints.append(found)
     functions, operators = _called(default)
+    using = bool(altered) and default is not None
     return NewColumn(
         type=written,
         default=default is not None,
@@ -150,7 +153,7 @@ def new_column(node: Node, altered: str = "") -> NewColumn:
         identity=identity or serial,
         functions=functions,
         operators=operators,
-        computed=bool(altered) and default is not None and not _is_the_column(default, altered),
+        computed=using and not _is_the_column(default, altered, written),
         collation="collClause" in node,
         constraints=tuple(constraints),
     )
@@ -193,7 +196,10 @@ def table_command(on: Name, kind: str, command: Node) -> Change:
     elif "List" in definition:
         options = _options(definition)
     elif "ATAlterConstraint" in definition:
-        part = str(definition["ATAlterConstraint"].get("conname", ""))
+        altered: Node = definition["ATAlterConstraint"]
+        part = str(altered.get("conname", ""))
+        if altered.get("alterEnforceability", False) and altered.get("is_enforced", False):
+            options = ("enforced",)
     return Change(
         action=str(command.get("subtype", "")),
         on=on,

@@ -255,6 +255,9 @@ def is_built_in(name: str, major: int) -> bool:
     return known[0] <= min(max(major, OLDEST), NEWEST) <= known[1]
 
 
+VOLATILE: Final[frozenset[str]] = frozenset(_TABLE["volatile"])
+"""Names of ``pg_catalog`` that may answer anew for each row."""
+
 BASE_TYPES: Final[frozenset[str]] = frozenset(_TABLE["types"])
 """Types of ``pg_catalog``; a value of one is no row."""
 
