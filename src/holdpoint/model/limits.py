@@ -59,6 +59,9 @@ FINDING_QUOTE_CHARS_MAX: Final = 200  # chosen: a message stays readable; the re
 WRITE_ROWS_MAX: Final = 1_000  # policy `careful`: a write over this many rows is held
 BIG_TABLE_ROWS: Final = 100_000  # policy `careful`: DDL on a table over this many rows is held
 ROW_BOUND_SLACK: Final = 1.25  # an approved estimate may grow by this factor before it is stale
+IMPACT_LISTED_MAX: Final = 200  # chosen: entries of one list of an impact; more is said to be cut
+CASCADE_LEVELS_MAX: Final = 20  # chosen: foreign keys one behind the other; schemas have a handful
+BODY_NAMES_CHARS_MAX: Final = 100_000  # chosen: what is searched of a function's body for names
 
 # --- probes: asking a database before a statement runs --------------------------------------------
 MEASURE_TIMEOUT_S: Final = 4.0  # chosen: an agent waits for this once, before people are asked
