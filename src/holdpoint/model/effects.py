@@ -198,9 +198,14 @@ class Statement:
     changes: tuple[Change, ...] = ()
     # The most rows it can itself change, where its text or a unique key proves a number.
     rows_max: int | None = None
-    # Of the effects, those of functions that it calls, directly or in views, operators and casts:
-    # planning may run them, and the count of rows in its command tag does not know of them.
+    # Of the effects, those of functions that planning may already run (they are declared IMMUTABLE
+    # or STABLE): nothing with such effects may be explained lightly.
     called: frozenset[Effect] = frozenset()
+    # A function it calls, itself or in a view, changes rows that its command tag does not count.
+    rows_inside: bool = False
+    # Settings it sets, by itself or inside a function: None for a value that is not constant, an
+    # empty one for RESET; the name ``*`` for all of them.
+    sets: tuple[tuple[str, tuple[str, ...] | None], ...] = ()
     # Oids of the catalog's functions that run, however they are set off.
     reached: tuple[int, ...] = ()
     transaction: TransactionMark = TransactionMark.NONE

@@ -110,7 +110,7 @@ def call(walk: Walk, node: Node, key: str) -> None:
         if function in HARMLESS:
             walk.functions[function] = None
             if walk.catalog is not None and walk.catalog.has_function(function):
-                walk.calls[("", function, _count(node))] = None
+                walk.calls[("", function, argument_count(node))] = None
             if function in BASE_TYPES:
                 _note_type(walk, "pg_catalog", function)
         else:
@@ -126,7 +126,7 @@ def call(walk: Walk, node: Node, key: str) -> None:
                 stack.append(value)
 
 
-def _count(node: Node) -> int:
+def argument_count(node: Node) -> int:
     """How many arguments a call has; -1 when names or VARIADIC make it unclear."""
     args: list[Any] = node.get("args", [])
     if node.get("func_variadic", False) or any("NamedArgExpr" in arg for arg in args):
@@ -134,7 +134,7 @@ def _count(node: Node) -> int:
     return len(args)
 
 
-def _note_call(walk: Walk, schema: str, function: str, count: int) -> bool:
+def note_call(walk: Walk, schema: str, function: str, count: int) -> bool:
     """Note a call of a function that the catalog knows; False when it knows none."""
     catalog = walk.catalog
     if catalog is None or not catalog.functions_meant(schema, function, count, walk.paths):
@@ -169,7 +169,7 @@ def column(walk: Walk, node: Node, key: str) -> None:
         if last["sval"] in _FUNCTIONS_THAT_ACT:
             _other_call(walk, last["sval"], {})
         elif walk.catalog is not None and walk.catalog.has_function(last["sval"]):
-            _note_call(walk, "", last["sval"], 1)
+            note_call(walk, "", last["sval"], 1)
 
 
 def indirection(walk: Walk, node: Node, key: str) -> None:
@@ -184,9 +184,7 @@ def indirection(walk: Walk, node: Node, key: str) -> None:
     for name in names:
         if name in _FUNCTIONS_THAT_ACT:
             _other_call(walk, name, {})
-        elif _note_call(walk, "", name, 1):
-            walk.functions[name] = None
-        elif is_value and name not in HARMLESS:
+        elif not note_call(walk, "", name, 1) and is_value and name not in HARMLESS:
             walk.functions[name] = None
             _unknown_call(walk, name)
     walk.stack.append(node)
@@ -201,9 +199,11 @@ def _qualified_call(walk: Walk, parts: list[str], node: Node) -> None:
             _other_call(walk, function, node)
         return
     written = ".".join(parts)
-    walk.functions[written] = None
-    if _note_call(walk, schema, function, _count(node)) or _cast_call(walk, schema, function, node):
+    if note_call(walk, schema, function, argument_count(node)) or _cast_call(
+        walk, schema, function, node
+    ):
         return
+    walk.functions[written] = None
     if schema == "information_schema" and function in INFORMATION_SCHEMA:
         return
     danger = DANGERS.get(function)
@@ -214,22 +214,25 @@ def _qualified_call(walk: Walk, parts: list[str], node: Node) -> None:
 
 
 def _other_call(walk: Walk, function: str, node: Node) -> None:
-    walk.functions[function] = None
     if function == "set_config":
+        walk.functions[function] = None
         set_config(walk, node.get("args", []))
         return
-    count = _count(node) if node else 1
-    known = _note_call(walk, "", function, count)
+    count = argument_count(node) if node else 1
+    known = note_call(walk, "", function, count)
     danger = DANGERS.get(function)
     if danger is None:
-        if known or _cast_call(walk, "", function, node):
+        called = known or _cast_call(walk, "", function, node)
+        if called and function not in UNREVIEWED:
             return
+        walk.functions[function] = None
         if function in UNREVIEWED:
             walk.unknown(f"calls `{function}`, whose effects have not been reviewed")
             walk.mark(MarkKind.UNKNOWN_FUNCTION, function, "nobody has reviewed")
         else:
             _unknown_call(walk, function)
         return
+    walk.functions[function] = None
     walk.effects.add(danger.effect)
     if danger.effect is Effect.UNKNOWN:
         walk.unknown(f"calls `{function}`, which {danger.why}")
@@ -298,6 +301,7 @@ def set_config(walk: Walk, args: list[Any], name: str | None = None) -> None:
 
 def apply_setting(walk: Walk, name: str, values: list[str] | None) -> None:
     """Record what setting ``name`` to ``values`` does."""
+    walk.sets[(name.lower(), None if values is None else tuple(values))] = None
     verdict = judge_setting(name, values)
     if verdict.effect is None:
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from holdpoint.model.effects import (
@@ -16,7 +17,10 @@ from holdpoint.model.effects import (
 )
 from holdpoint.model.limits import STATEMENT_COUNT_MAX
 from holdpoint.sql import commands, expressions, grammar, queries, session, utility
-from holdpoint.sql.walk import DISPATCH, TAGS, Walk
+from holdpoint.sql.consequences import follow_names
+from holdpoint.sql.names import QUALIFIED, Catalog, Paths
+from holdpoint.sql.settings import paths_of
+from holdpoint.sql.walk import DISPATCH, FOLLOWERS, TAGS, Walk, follow
 
 POSTGRES: Final = Dialect.POSTGRES
 DEFAULT_VIEW: Final = SessionView()
@@ -32,15 +36,50 @@ for _handlers in (
 
 for _tags in (queries.TAGS, session.TAGS, utility.TAGS, commands.TAGS):
     TAGS.update(_tags)
+FOLLOWERS.append(follow_names)
 _READ: Final = frozenset((Effect.READ,))
+_RUNS_CODE: Final = frozenset(("DO", "CALL"))
+# Definitions of plain things: nothing runs because of them that did not before. Others (functions,
+# triggers, views, rules, casts, policies, ...) can change what a name sets off.
+_PLAIN_DEFINITIONS: Final = frozenset(
+    (
+        "CREATE TABLE",
+        "CREATE TABLE AS",
+        "SELECT INTO",
+        "CREATE INDEX",
+        "CREATE SEQUENCE",
+        "CREATE SCHEMA",
+        "CREATE STATISTICS",
+        "CREATE MATERIALIZED VIEW",
+        "REFRESH MATERIALIZED VIEW",
+        "COMMENT",
+        "DROP TABLE",
+        "DROP INDEX",
+        "DROP SEQUENCE",
+        "TRUNCATE TABLE",
+        "REINDEX",
+        "CLUSTER",
+        "VACUUM",
+        "ANALYZE",
+    )
+)
+_ALTERS_CODE: Final = re.compile(
+    r"trigger|rule|default|check|row|policy|rename|set\s+schema|attach|inherit|type|owner", re.I
+)
 _UNKNOWN: Final = frozenset((Effect.UNKNOWN,))
 _UTF8: Final = frozenset(("UTF8", "UTF-8", "UNICODE"))
 
 
 def read(
-    text: str, dialect: Dialect = Dialect.POSTGRES, session: SessionView = DEFAULT_VIEW
+    text: str,
+    dialect: Dialect = Dialect.POSTGRES,
+    session: SessionView = DEFAULT_VIEW,
+    catalog: Catalog | None = None,
 ) -> Reading:
     """Read ``text`` as the server of ``dialect`` would in ``session``. Never raises.
+
+    With a ``catalog``, what the statements set off is followed; without one, functions that are not
+    built in are unknown, and a table's name stands for a table.
 
     A text the grammar refuses gives a reading with a ``problem`` and the effect ``unknown``; a text
     that cannot be read safely gives one statement that is unknown, with the reason in words. A text
@@ -71,7 +110,7 @@ def read(
             f"the text has {len(nodes):,} statements, over the limit of {STATEMENT_COUNT_MAX:,}"
         )
         return _unreadable(text, "limit", reason, plain)
-    return _reading(text, _statements(text, data, nodes, session), plain)
+    return _reading(text, _statements(text, data, nodes, session, catalog), plain)
 
 
 def _session_obstacle(text: str, session: SessionView) -> str:
@@ -100,11 +139,17 @@ def _unreadable(text: str, subject: str, reason: str, text_only: bool) -> Readin
 
 
 def _statements(
-    text: str, data: bytes, nodes: list[dict[str, Any]], session: SessionView
+    text: str,
+    data: bytes,
+    nodes: list[dict[str, Any]],
+    session: SessionView,
+    catalog: Catalog | None,
 ) -> list[Statement]:
-    """Read the statements in order: later ones see what earlier ones prepared."""
+    """Read the statements in order: later ones see what earlier ones prepared, set and defined."""
     prepared = dict(session.prepared) if session.prepared else {}
     portals = dict(session.portals) if session.portals else {}
+    paths = QUALIFIED if catalog is None else _paths(session, catalog)
+    defines_code = session.defines_code
     found: list[Statement] = []
     for item in nodes:
         node: dict[str, Any] = item["stmt"]
@@ -115,14 +160,16 @@ def _statements(
             own = part.decode().strip()
         else:
             own = text
-        walk = Walk(prepared, portals)
-        walk.begin(node, own)
-        try:
-            walk.run()
-        except (AttributeError, IndexError, KeyError, RecursionError, TypeError):
-            # A node that is not shaped as every one seen so far: not understood, never harmless.
-            walk.unreadable("the statement has a form that the reader does not expect")
+        walk = _walked(Walk(prepared, portals, catalog, paths), node, own)
+        if catalog is not None and (walk.sets or defines_code or session.unsure):
+            if walk.tag in _RUNS_CODE and any(name == "search_path" for name, _ in walk.sets):
+                # It sets the path while it runs: its later names may mean anything.
+                anywhere = Paths(paths.paths, True)
+                walk = _walked(Walk(prepared, portals, catalog, anywhere), node, own)
+            paths = _paths_after(walk, paths, catalog)
+            _doubt(walk, defines_code, session)
         statement = walk.statement()
+        defines_code = defines_code or defines(statement)
         if statement.deallocates == "*":
             prepared.clear()
         elif statement.deallocates:
@@ -131,6 +178,58 @@ def _statements(
             prepared.update(statement.prepares)
         found.append(statement)
     return found
+
+
+def _walked(walk: Walk, node: dict[str, Any], own: str) -> Walk:
+    """Walk one statement and follow what it names."""
+    walk.begin(node, own)
+    try:
+        walk.run()
+        follow(walk)
+    except (AttributeError, IndexError, KeyError, RecursionError, TypeError):
+        # A node that is not shaped as every one seen so far: not understood, never harmless.
+        walk.unreadable("the statement has a form that the reader does not expect")
+    return walk
+
+
+def _paths(session: SessionView, catalog: Catalog) -> Paths:
+    """The search paths that the session may have."""
+    if session.any_path:
+        return Paths((*session.search_paths, catalog.rows.search_path), True)
+    return Paths(session.search_paths) if session.search_paths else catalog.paths
+
+
+def _paths_after(walk: Walk, paths: Paths, catalog: Catalog) -> Paths:
+    """The search paths once the statement has run, or has not."""
+    for name, values in walk.sets:
+        if name == "*" or (name == "search_path" and values == ()):
+            paths = Paths((*paths.paths, catalog.rows.search_path), paths.anywhere)
+        elif name == "search_path":
+            known = paths_of(list(values), catalog.rows.role) if values is not None else ()
+            paths = Paths((*paths.paths, *known), paths.anywhere or values is None)
+    return paths
+
+
+def _doubt(walk: Walk, defines_code: bool, session: SessionView) -> None:
+    """Say what the session's state leaves unsure; statements that use nothing are sure."""
+    if not (walk.followed or walk.functions or walk.symbols or walk.types):
+        return
+    for words in session.unsure:
+        walk.unknown(words)
+        walk.mark(MarkKind.ROLE_UNSURE, "role", words)
+    if defines_code:
+        words = "the transaction has defined code that the catalog does not show yet"
+        walk.unknown(words)
+        walk.mark(MarkKind.NAMES_UNSURE, "transaction", words)
+
+
+def defines(statement: Statement) -> bool:
+    """Whether a statement defines what later ones could set off before a picture shows it."""
+    if Effect.DDL not in statement.effects and Effect.DESTRUCTIVE not in statement.effects:
+        return False
+    if statement.tag == "ALTER TABLE":
+        return _ALTERS_CODE.search(statement.text) is not None
+    return statement.tag not in _PLAIN_DEFINITIONS
 
 
 def _reading(text: str, statements: list[Statement], text_only: bool) -> Reading:

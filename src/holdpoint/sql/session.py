@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from holdpoint.model.effects import Effect, MarkKind, TransactionMark
-from holdpoint.sql.expressions import apply_setting
+from holdpoint.sql.expressions import apply_setting, note_call
 from holdpoint.sql.settings import READ_ONLY_SETTINGS
-from holdpoint.sql.walk import Handler, Node, Walk, constant, option_is_on
+from holdpoint.sql.walk import Handler, Node, Walk, constant, option_is_on, qualified, strings
 
 _TRANSACTIONS: Final[dict[str, tuple[str, TransactionMark]]] = {
     "TRANS_STMT_BEGIN": ("BEGIN", TransactionMark.BEGIN),
@@ -57,6 +57,7 @@ def set_variable(walk: Walk, node: Node, key: str) -> None:
         known = [arg for arg in args if arg is not None]
         apply_setting(walk, name, known if len(known) == len(args) else None)
     elif kind in ("VAR_SET_DEFAULT", "VAR_RESET"):
+        walk.sets[(name.lower(), ())] = None
         # Back to what the session began with, which the gate chose; but the current
         # transaction's own state has no such value: its default is read-write.
         if name.lower() in READ_ONLY_SETTINGS and not name.lower().startswith("default_"):
@@ -66,7 +67,9 @@ def set_variable(walk: Walk, node: Node, key: str) -> None:
             _modes(walk, node.get("args", []))
     elif kind == "VAR_SET_CURRENT":
         apply_setting(walk, name, None)
-    elif kind != "VAR_RESET_ALL":
+    elif kind == "VAR_RESET_ALL":
+        walk.sets[("*", ())] = None
+    else:
         walk.unreadable(f"the form `{kind}` of SET is not known")
 
 
@@ -89,6 +92,7 @@ def discard(walk: Walk, node: Node, key: str) -> None:
     walk.tag = "DISCARD " + target.removeprefix("DISCARD_")
     if target == "DISCARD_ALL":
         walk.deallocates = "*"
+        walk.sets[("*", ())] = None
 
 
 def deallocate(walk: Walk, node: Node, key: str) -> None:
@@ -149,6 +153,8 @@ def explain(walk: Walk, node: Node, key: str) -> None:
     ):
         walk.take(inside)
         return
+    if inside.called:  # planning may run what is declared IMMUTABLE or STABLE
+        walk.take(inside)
     for use in inside.objects:
         walk.note(use.name, use.schema, use.kind)
     for function in inside.functions:
@@ -177,10 +183,13 @@ def call_procedure(walk: Walk, node: Node, key: str) -> None:
     function: Node = node["funccall"]
     parts: list[Any] = function["funcname"]
     name = ".".join([part["String"].get("sval", "") for part in parts])
+    walk.rest(function, "funcname")
+    schema, bare = qualified(strings(parts))
+    if note_call(walk, schema, bare, -1):  # OUT arguments count or not, by version
+        return
     walk.functions[name] = None
     walk.unknown(f"calls the procedure `{name}`, which Holdpoint does not know")
     walk.mark(MarkKind.CODE, name, "CALL")
-    walk.rest(function, "funcname")
 
 
 HANDLERS: Final[dict[str, Handler]] = {

@@ -182,3 +182,23 @@ def _harmless_path(values: list[str]) -> bool:
         if bare.startswith("pg_temp"):
             return False
     return True
+
+
+def paths_of(values: list[str], role: str) -> tuple[tuple[str, ...], ...]:
+    """The search paths that ``values`` of a SET may make; ``role`` stands for ``$user``.
+
+    Whether a value with a comma is one odd name or a list depends on how it was written (SET takes
+    it for a name, set_config for a list), so both count.
+    """
+
+    def clean(name: str) -> str:
+        bare = name.strip()
+        if len(bare) > 1 and bare[0] == '"' and bare[-1] == '"':
+            bare = bare[1:-1].replace('""', '"')
+        else:
+            bare = bare.lower()
+        return role if bare == "$user" else bare
+
+    whole = tuple([role if value == "$user" else value for value in values])
+    split = tuple([clean(part) for value in values for part in value.split(",")])
+    return (whole,) if whole == split else (whole, split)

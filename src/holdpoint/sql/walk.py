@@ -78,7 +78,9 @@ class Walk:
         self.types: dict[tuple[str, str], None] = {}
         self.followed: dict[RelationUse, None] = {}
         self.called: set[Effect] = set()
+        self.rows_inside = False
         self.reached: dict[int, None] = {}
+        self.sets: dict[tuple[str, tuple[str, ...] | None], None] = {}
         self.rows_max: int | None = None
         self.transaction: TransactionMark = TransactionMark.NONE
         self.prepares: tuple[tuple[str, Statement], ...] = ()
@@ -121,6 +123,7 @@ class Walk:
             self.calls.update(inner.calls)
             self.symbols.update(inner.symbols)
             self.types.update(inner.types)
+            self.sets.update(inner.sets)
         else:
             follow(inner)
         return inner.statement()
@@ -190,6 +193,8 @@ class Walk:
             self.unknowns[words] = None
         self.followed.update(dict.fromkeys(other.uses))
         self.called.update(other.called)
+        self.rows_inside = self.rows_inside or other.rows_inside
+        self.sets.update(dict.fromkeys(other.sets))
         self.reached.update(dict.fromkeys(other.reached))
         self.depends_on_session = self.depends_on_session or other.depends_on_session
 
@@ -209,7 +214,9 @@ class Walk:
             uses=tuple(self.followed),
             rows_max=self.rows_max,
             called=frozenset(self.called) if self.called else NO_EFFECTS,
+            rows_inside=self.rows_inside,
             reached=tuple(self.reached),
+            sets=tuple(self.sets),
             transaction=self.transaction,
             prepares=self.prepares,
             deallocates=self.deallocates,

@@ -1,0 +1,184 @@
+"""What a statement sets off: views, rules, triggers, functions, casts, checks and foreign keys.
+
+Each object of the catalog is a *node* of a graph: what it does itself is read once from the texts
+that the server keeps of it (``objects.py``), and its edges name what it sets off in turn. Following
+a statement is collecting everything reachable from the names in it. A node counts once, however
+many ways lead to it, so cycles end by themselves; too many nodes make the statement unknown.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from holdpoint.model.effects import Effect, MarkKind, RelationUse
+from holdpoint.model.limits import CLOSURES_MAX, CONSEQUENCES_MAX
+from holdpoint.sql.names import Catalog, Paths
+from holdpoint.sql.objects import (
+    ROWS_CHANGE,
+    Direct,
+    Link,
+    NodeKey,
+    direct_of,
+    nodes_named,
+    uses_of,
+)
+from holdpoint.sql.walk import Walk
+
+# What fires event triggers (manual, section 38.1); only DDL does, but a GRANT counts as that.
+_FIRES_EVENTS: Final = frozenset((Effect.DDL, Effect.DESTRUCTIVE, Effect.PRIVILEGE))
+
+
+class Closure:
+    """Everything that following one name brings."""
+
+    def __init__(self) -> None:
+        self.effects: set[Effect] = set()
+        self.called: set[Effect] = set()
+        self.rows_inside = False
+        self.outside: dict[str, None] = {}
+        self.unknowns: dict[str, None] = {}
+        self.nodes: list[Direct] = []
+        self.uses: dict[RelationUse, None] = {}
+
+
+def follow_names(walk: Walk) -> None:
+    """Follow everything a walk has collected, and add what it brings to the walk."""
+    catalog = walk.catalog
+    if catalog is None:
+        for schema, name, verb, columns in walk.uses:
+            walk.followed[RelationUse(schema, name, verb, columns)] = None
+        return
+    if walk.uses or walk.objects:
+        _uses(walk, catalog)
+    for seed in nodes_named(catalog, walk):
+        _add(walk, closure_of(catalog, seed, walk.paths), catalog)
+    for seed in _events(walk, catalog):
+        _add(walk, closure_of(catalog, seed, walk.paths), catalog)
+
+
+def _uses(walk: Walk, catalog: Catalog) -> None:
+    """The relations that the statement itself names, with what the catalog knows of them."""
+    for schema, name, verb, columns in uses_of(walk):
+        meant = catalog.relations_meant(schema, name, walk.paths)
+        if not meant:
+            walk.followed[RelationUse(schema, name, verb, columns)] = None
+        for relation in meant:
+            use = RelationUse(relation.schema, relation.name, verb, columns, relation.oid)
+            walk.followed[use] = None
+
+
+def _events(walk: Walk, catalog: Catalog) -> list[NodeKey]:
+    """The event triggers that a definition fires."""
+    if walk.effects.isdisjoint(_FIRES_EVENTS):
+        return []
+    return [
+        NodeKey("event", trigger.function, trigger.name)
+        for trigger in catalog.rows.event_triggers
+        if trigger.enabled in ("O", "A")
+        and (not trigger.tags or not walk.tag or walk.tag in trigger.tags)
+    ]
+
+
+def closure_of(catalog: Catalog, seed: NodeKey, paths: Paths) -> Closure:
+    """Everything reachable from ``seed``; remembered as long as the picture is."""
+    key = (seed.key, paths.paths, paths.anywhere)
+    known: Closure | None = catalog.followed.get(key)
+    if known is not None:
+        return known
+    closure = _reach(catalog, seed, paths)
+    if len(catalog.followed) >= CLOSURES_MAX:
+        catalog.followed.clear()
+    catalog.followed[key] = closure
+    return closure
+
+
+def _reach(catalog: Catalog, seed: NodeKey, paths: Paths) -> Closure:
+    closure = Closure()
+    waiting: list[tuple[Link, tuple[str, ...], bool, bool]] = [(Link(seed), (), True, False)]
+    seen: set[tuple[str, int, str, tuple[str, ...]]] = set()
+    while waiting:
+        link, through, planned, folded = waiting.pop()
+        planned = planned and not link.fires
+        if link.node.key in seen:
+            continue
+        if len(seen) >= CONSEQUENCES_MAX:
+            closure.effects.add(Effect.UNKNOWN)
+            closure.unknowns["sets off more than Holdpoint follows"] = None
+            break
+        seen.add(link.node.key)
+        direct = direct_of(catalog, link.node, paths)
+        folded = planned and (folded or direct.foldable)
+        _take(closure, direct, through, planned)
+        if folded and direct.function:
+            closure.called.update(direct.effects)
+            closure.called.discard(Effect.READ)
+        inside = (*through, direct.label) if direct.label else through
+        for after in direct.links:
+            waiting.append((after, inside, planned, folded))
+    return closure
+
+
+def _take(closure: Closure, direct: Direct, through: tuple[str, ...], planned: bool) -> None:
+    """Add one node; ``planned`` when running the statement itself runs it, no trigger between.
+
+    What only reads adds nothing: the statement that leads here reads as well.
+    """
+    if direct.effects or direct.marks or direct.unknowns or direct.function or direct.table:
+        closure.nodes.append(direct)
+    closure.effects.update(direct.effects)
+    closure.effects.discard(Effect.READ)
+    if direct.unknowns:
+        closure.effects.add(Effect.UNKNOWN)
+        closure.unknowns.update(dict.fromkeys(direct.unknowns))
+    closure.outside.update(dict.fromkeys(direct.outside))
+    if direct.function and planned:
+        closure.rows_inside = closure.rows_inside or direct.changes_rows
+    if direct.relation is not None and through:
+        relation = direct.relation
+        use = RelationUse(
+            relation.schema, relation.name, direct.verb, direct.columns, relation.oid, through
+        )
+        closure.uses[use] = None
+
+
+def _add(walk: Walk, closure: Closure, catalog: Catalog) -> None:
+    """What a closure brings, the statement does too."""
+    walk.effects.update(closure.effects)
+    walk.called.update(closure.called)
+    walk.rows_inside = walk.rows_inside or closure.rows_inside
+    walk.followed.update(closure.uses)
+    for words in closure.unknowns:
+        walk.unknown(words)
+    for direct in closure.nodes:
+        if direct.function:
+            walk.reached[direct.function] = None
+            walk.functions[direct.name] = None
+        for kind, subject, detail in direct.marks:
+            walk.mark(kind, subject, detail)
+        beyond = sorted([effect.value for effect in direct.effects if effect is not Effect.READ])
+        if beyond and direct.label and not direct.is_cascade:
+            walk.mark(MarkKind.THROUGH, direct.label, ", ".join(beyond))
+        for name, values in direct.sets:
+            walk.sets[(name, values)] = None
+        if direct.trigger_function:
+            _mark_outside(walk, direct, catalog)
+
+
+def _mark_outside(walk: Walk, trigger: Direct, catalog: Catalog) -> None:
+    """A trigger that reaches beyond the database's own tables."""
+    node = NodeKey("function", trigger.trigger_function)
+    outside = closure_of(catalog, node, walk.paths).outside
+    if outside:
+        words = f"{trigger.name} {', '.join(outside)}"
+        walk.mark(MarkKind.TRIGGER_OUTSIDE, trigger.table, words)
+
+
+def summary(catalog: Catalog, function: int) -> tuple[tuple[str, ...], bool]:
+    """What a function does, in words, and whether that reaches outside the database's tables."""
+    closure = closure_of(catalog, NodeKey("function", function), catalog.paths)
+    words = dict(closure.outside)
+    for use in closure.uses:
+        if use.verb in ROWS_CHANGE:
+            words[f"{use.verb.value}s {use.schema}.{use.name}"] = None
+    words.update(closure.unknowns)
+    return tuple(words), bool(closure.outside)

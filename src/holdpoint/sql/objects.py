@@ -1,0 +1,486 @@
+"""What one object of the catalog does by itself, and what it sets off: the nodes of following.
+
+Texts that the server has written for us (defaults, checks, views, rules, policies) have every name
+qualified. Bodies of functions are the user's own texts: their names mean what the session's
+search_path makes of them when they run, or the function's own, where it sets one.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from holdpoint.model.catalog import Function, Relation, RelationKind, Rule, Trigger
+from holdpoint.model.effects import Access, Effect, MarkKind, ObjectKind, Verb
+from holdpoint.sql import grammar
+from holdpoint.sql.extensions import extension_call
+from holdpoint.sql.names import QUALIFIED, Catalog, Paths
+from holdpoint.sql.settings import judge_setting, paths_of
+from holdpoint.sql.walk import Walk
+
+
+class _Code:
+    def __init__(self, statements: tuple[str, ...], unknowns: tuple[str, ...]) -> None:
+        self.statements = statements
+        self.unknowns = unknowns
+        self.ends_transactions = False
+
+
+def statements_of(function: Function) -> _Code:
+    """Stand-in until bodies.py lands: only SQL bodies."""
+    if function.language == "sql":
+        return _Code((function.body,), ())
+    return _Code((), (f"is written in {function.language}, which Holdpoint does not read",))
+
+
+ALL_COLUMNS: Final = ("*",)
+"""Which columns an UPDATE sets cannot be told."""
+
+_VIEWS: Final = frozenset((RelationKind.VIEW, RelationKind.MATERIALIZED_VIEW))
+_FIRES: Final = frozenset(("O", "A"))  # pg_trigger.tgenabled in a session that is no replica
+ROWS_CHANGE: Final = frozenset((Verb.INSERT, Verb.UPDATE, Verb.DELETE, Verb.TRUNCATE))
+"""Verbs that change rows."""
+
+# pg_policy.polcmd that the server checks for a verb (manual, CREATE POLICY, its table).
+_POLICIES: Final[dict[Verb, str]] = {
+    Verb.SELECT: "r*",
+    Verb.INSERT: "ar*",
+    Verb.UPDATE: "wr*",
+    Verb.DELETE: "dr*",
+}
+_ACTIONS: Final[dict[str, str]] = {"c": "delete", "n": "set null", "d": "set default"}
+
+
+class NodeKey:
+    """One node: ``kind`` says which of the functions below reads it; ``verb`` also a name."""
+
+    def __init__(self, kind: str, oid: int, verb: str = "", columns: tuple[str, ...] = ()) -> None:
+        self.kind: Final = kind
+        self.oid: Final = oid
+        self.verb: Final = verb
+        self.columns: Final = columns
+        self.key: Final = (kind, oid, verb, columns)
+
+
+class Link:
+    """From a node to what it sets off; ``fires`` when that is no part of running it: triggers."""
+
+    def __init__(self, node: NodeKey, fires: bool = False) -> None:
+        self.node: Final = node
+        self.fires: Final = fires
+
+
+class Direct:
+    """What one node does by itself. ``label`` is how people call it, empty for plain tables."""
+
+    def __init__(self, label: str = "", name: str = "") -> None:
+        self.label = label
+        self.name = name
+        self.function = 0
+        self.relation: Relation | None = None
+        self.verb = Verb.SELECT
+        self.columns: tuple[str, ...] = ()
+        self.effects: set[Effect] = set()
+        self.marks: list[tuple[MarkKind, str, str]] = []
+        self.unknowns: list[str] = []
+        self.functions: dict[str, None] = {}
+        self.outside: dict[str, None] = {}
+        self.sets: list[tuple[str, tuple[str, ...] | None]] = []
+        self.links: list[Link] = []
+        self.changes_rows = False
+        self.is_cascade = False
+        # The planner may run it: it is declared IMMUTABLE or STABLE, whatever it does in truth.
+        self.foldable = False
+        # Of a trigger: its table, and the function it calls.
+        self.table = ""
+        self.trigger_function = 0
+
+
+def telling_columns(
+    catalog: Catalog, relation: Relation, verb: Verb, columns: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Of the columns that an UPDATE sets, those on which what it sets off depends."""
+    if verb is not Verb.UPDATE:
+        return ()
+    if not columns or relation.kind is RelationKind.VIEW:
+        return ALL_COLUMNS
+    telling: set[str] = set()
+    for trigger in relation.triggers:
+        telling.update(trigger.columns)
+    for _, constraint in catalog.referencing(relation.oid):
+        telling.update(constraint.referenced_columns)
+    return tuple(sorted(telling.intersection(columns)))
+
+
+def direct_of(catalog: Catalog, node: NodeKey, paths: Paths) -> Direct:
+    """What ``node`` does; bodies of functions are read under ``paths``."""
+    own = paths if node.kind == "function" else QUALIFIED
+    key = ("direct", node.key, own.paths, own.anywhere)
+    known: Direct | None = catalog.followed.get(key)
+    if known is None:
+        known = catalog.followed[key] = _read_node(catalog, node, paths)
+    return known
+
+
+def _read_node(catalog: Catalog, node: NodeKey, paths: Paths) -> Direct:
+    if node.kind == "function":
+        function = catalog.function(node.oid)
+        return _function(catalog, function, paths) if function is not None else Direct()
+    if node.kind == "type":
+        return _type(catalog, node.oid)
+    if node.kind == "event":
+        direct = Direct(f"event trigger {node.verb}")
+        direct.marks.append((MarkKind.EVENT_TRIGGER, node.verb, ""))
+        direct.links.append(Link(NodeKey("function", node.oid), True))
+        return direct
+    relation = catalog.relation(node.oid)
+    if relation is None:
+        return Direct()
+    if node.kind == "trigger":
+        return _trigger(catalog, relation, node.verb)
+    if node.kind == "rule":
+        return _rule(catalog, relation, node.verb)
+    if node.kind == "cascade":
+        return _cascade(relation, Verb(node.verb), node.columns)
+    return _relation(catalog, relation, Verb(node.verb), node.columns)
+
+
+# --- relations ------------------------------------------------------------------------------------
+
+
+def _relation(catalog: Catalog, relation: Relation, verb: Verb, columns: tuple[str, ...]) -> Direct:
+    is_view = relation.kind in _VIEWS
+    direct = Direct(f"view {relation.label}" if is_view else "")
+    direct.relation = relation
+    direct.verb = verb
+    direct.columns = columns
+    texts: dict[str, None] = {}
+    if verb is Verb.SELECT:
+        if relation.kind is RelationKind.VIEW:
+            read_text(direct, catalog, QUALIFIED, relation.definition)
+    elif is_view and verb is not Verb.DEFINE:
+        _view_write(direct, catalog, relation, verb)
+    elif verb is Verb.DEFINE and is_view:
+        read_text(direct, catalog, QUALIFIED, relation.definition)
+    else:
+        _table_write(direct, catalog, relation, verb, texts)
+    _types_of(direct, catalog, relation, verb)
+    if relation.row_security:
+        for policy in relation.policies:
+            if policy.command in _POLICIES.get(verb, ""):
+                texts.update(dict.fromkeys((policy.using, policy.check)))
+    for text in texts:
+        if text:
+            read_text(direct, catalog, QUALIFIED, f"SELECT {text}")
+    # What the server computes for a row is no change of rows that the statement itself makes.
+    direct.changes_rows = False
+    if verb is not Verb.SELECT and verb is not Verb.DEFINE:
+        _set_off(direct, catalog, relation, verb, columns)
+    return direct
+
+
+def _table_write(
+    direct: Direct, catalog: Catalog, relation: Relation, verb: Verb, texts: dict[str, None]
+) -> None:
+    """Collect what is computed for each row, and the partitions and inheritors written with it."""
+    if verb in (Verb.INSERT, Verb.UPDATE, Verb.DEFINE):
+        texts.update(dict.fromkeys([column.default for column in relation.columns]))
+        for constraint in relation.constraints:
+            texts[constraint.expression] = None
+        for index in relation.indexes:
+            texts[index.expressions] = None
+            texts[index.predicate] = None
+    for child in catalog.children(relation.oid):
+        if verb is Verb.INSERT and relation.kind is not RelationKind.PARTITIONED:
+            continue
+        verbs = [verb]
+        if verb is Verb.UPDATE and relation.kind is RelationKind.PARTITIONED:
+            verbs = [Verb.UPDATE, Verb.DELETE, Verb.INSERT]  # a row may move to another partition
+        for each in verbs:
+            columns = ALL_COLUMNS if each is Verb.UPDATE else ()
+            direct.links.append(Link(NodeKey("relation", child.oid, each.value, columns)))
+
+
+def _types_of(direct: Direct, catalog: Catalog, relation: Relation, verb: Verb) -> None:
+    """Domains check what is written; casts and comparisons may be users' functions."""
+    for column in relation.columns:
+        for oid in catalog.applied_to(column.type_oid):
+            direct.links.append(Link(NodeKey("function", oid)))
+        if verb is not Verb.SELECT and catalog.data_type(column.type_oid) is not None:
+            direct.links.append(Link(NodeKey("type", column.type_oid)))
+
+
+def _view_write(direct: Direct, catalog: Catalog, relation: Relation, verb: Verb) -> None:
+    """A view without rules and INSTEAD OF triggers for the verb passes it on to its tables."""
+    direct.links.append(Link(NodeKey("relation", relation.oid, Verb.SELECT.value)))
+    walks = _walks(direct, catalog, QUALIFIED, relation.definition)
+    for walk in walks:
+        for schema, name, _, _ in walk.uses:
+            for base in catalog.relations_meant(schema, name, QUALIFIED):
+                columns = ALL_COLUMNS if verb is Verb.UPDATE else ()
+                direct.links.append(Link(NodeKey("relation", base.oid, verb.value, columns)))
+
+
+def _set_off(
+    direct: Direct, catalog: Catalog, relation: Relation, verb: Verb, columns: tuple[str, ...]
+) -> None:
+    """Triggers, rules and foreign keys of others."""
+    for trigger in relation.triggers:
+        if trigger.enabled in _FIRES and _fires(relation, trigger, verb, columns):
+            direct.links.append(Link(NodeKey("trigger", relation.oid, trigger.name), True))
+    for rule in relation.rules:
+        if rule.enabled in _FIRES and rule.event == verb.value:
+            direct.links.append(Link(NodeKey("rule", relation.oid, rule.name), True))
+    for child, constraint in catalog.referencing(relation.oid):
+        if verb is Verb.TRUNCATE:  # without CASCADE the server refuses it
+            direct.links.append(Link(NodeKey("relation", child.oid, verb.value), True))
+            continue
+        action = constraint.on_delete if verb is Verb.DELETE else constraint.on_update
+        if verb is Verb.INSERT or action not in _ACTIONS:
+            continue
+        sets_key = columns == ALL_COLUMNS or set(columns) & set(constraint.referenced_columns)
+        if verb is Verb.UPDATE and not sets_key:
+            continue
+        deletes = verb is Verb.DELETE and action == "c"
+        after = Verb.DELETE if deletes else Verb.UPDATE
+        done = "update" if verb is Verb.UPDATE and action == "c" else _ACTIONS[action]
+        detail = (constraint.name, done, *constraint.columns)
+        direct.links.append(Link(NodeKey("cascade", child.oid, after.value, detail), True))
+
+
+def _fires(relation: Relation, trigger: Trigger, verb: Verb, columns: tuple[str, ...]) -> bool:
+    if verb.value not in trigger.events:
+        return False
+    if verb is not Verb.UPDATE or not trigger.columns or columns == ALL_COLUMNS:
+        return True
+    generated = {column.name for column in relation.columns if column.generated}
+    wanted = set(trigger.columns)
+    return not wanted.isdisjoint(columns) or not wanted.isdisjoint(generated)
+
+
+def _cascade(relation: Relation, verb: Verb, detail: tuple[str, ...]) -> Direct:
+    """A foreign key's action on a table that refers: ``detail`` is its name, action, columns."""
+    direct = Direct(f"foreign key {detail[0]}")
+    direct.is_cascade = True
+    direct.effects.add(Effect.WRITE)
+    direct.marks.append((MarkKind.CASCADE, relation.label, f"{detail[1]} through {detail[0]}"))
+    columns = detail[2:] if verb is Verb.UPDATE else ()
+    direct.links.append(Link(NodeKey("relation", relation.oid, verb.value, columns)))
+    return direct
+
+
+def _trigger(catalog: Catalog, relation: Relation, name: str) -> Direct:
+    direct = Direct(f"trigger {name} on {relation.label}", name)
+    direct.table = relation.label
+    for trigger in relation.triggers:
+        if trigger.name == name:
+            if trigger.when:
+                read_text(direct, catalog, QUALIFIED, f"SELECT {trigger.when}")
+            direct.trigger_function = trigger.function
+            direct.links.append(Link(NodeKey("function", trigger.function)))
+    return direct
+
+
+def _rule(catalog: Catalog, relation: Relation, name: str) -> Direct:
+    direct = Direct(f"rule {name} on {relation.label}")
+    for rule in relation.rules:
+        if rule.name == name:
+            _rule_actions(direct, catalog, rule)
+    return direct
+
+
+def _rule_actions(direct: Direct, catalog: Catalog, rule: Rule) -> None:
+    """The actions in a CREATE RULE; the statement itself defines nothing here."""
+    try:
+        nodes = grammar.parse(rule.definition, grammar.encode(rule.definition))
+    except (grammar.Refused, grammar.Unreadable) as error:
+        direct.unknowns.append(f"the rule `{rule.name}` cannot be read: {error}")
+        return
+    for item in nodes:
+        stmt = item["stmt"].get("RuleStmt")
+        if stmt is None:
+            direct.unknowns.append(f"the rule `{rule.name}` is no rule")
+            continue
+        parts = [*stmt.get("actions", [])]
+        if "whereClause" in stmt:
+            parts.append({"SelectStmt": {"whereClause": stmt["whereClause"]}})
+        for part in parts:
+            _absorb(direct, catalog, run_shallow(catalog, QUALIFIED, part, rule.definition))
+
+
+def _type(catalog: Catalog, oid: int) -> Direct:
+    """A type: a domain's checks, users' functions behind it, and the types it is made of."""
+    data_type = catalog.data_type(oid)
+    direct = Direct()
+    if data_type is None:
+        return direct
+    if data_type.checks:
+        direct.label = f"domain {data_type.schema}.{data_type.name}"
+    for text in (*data_type.checks, data_type.default):
+        if text:
+            read_text(direct, catalog, QUALIFIED, f"SELECT {text}")
+    functions = [*data_type.functions, *catalog.applied_to(oid)]
+    functions += [cast.function for cast in catalog.casts_to(oid)]
+    direct.links += [Link(NodeKey("function", function)) for function in functions]
+    if data_type.base:
+        direct.links.append(Link(NodeKey("type", data_type.base)))
+    row = catalog.relation(data_type.relation)
+    if row is not None:
+        direct.links += [Link(NodeKey("type", column.type_oid)) for column in row.columns]
+    return direct
+
+
+# --- functions ------------------------------------------------------------------------------------
+
+
+def _function(catalog: Catalog, function: Function, paths: Paths) -> Direct:
+    what = "procedure" if function.kind == "p" else "function"
+    direct = Direct(f"{what} {function.label}", function.label)
+    direct.function = function.oid
+    direct.foldable = function.volatility != "v"
+    if function.security_definer:
+        direct.marks.append((MarkKind.DEFINER_CALL, function.label, function.owner))
+    own = _settings(direct, catalog, function, paths)
+    for oid in function.uses:
+        direct.links.append(Link(NodeKey("function", oid)))
+    if function.support:
+        direct.links.append(Link(NodeKey("function", function.support)))
+    for oid in (*function.arguments, function.returns):
+        if catalog.data_type(oid) is not None:
+            direct.links.append(Link(NodeKey("type", oid)))
+    if function.default_expressions:
+        read_text(direct, catalog, QUALIFIED, f"SELECT {function.default_expressions}")
+    if function.kind == "a":
+        return direct
+    if function.extension and _of_extension(direct, function):
+        return direct
+    code = statements_of(function)
+    _body(direct, catalog, code.statements, own)
+    if any(name == "search_path" for name, _ in direct.sets):
+        # From there on its names could mean anything that is there.
+        _body(direct, catalog, code.statements, Paths(own.paths, True))
+    for words in code.unknowns:
+        direct.unknowns.append(f"`{function.label}` {words}")
+        direct.marks.append((_kind_of(function), function.label, words))
+    if code.ends_transactions:
+        direct.effects.add(Effect.SESSION_ESCAPE)
+    return direct
+
+
+def _kind_of(function: Function) -> MarkKind:
+    read = function.language in ("sql", "plpgsql")
+    return MarkKind.DYNAMIC_SQL if read else MarkKind.UNREADABLE_BODY
+
+
+def _body(direct: Direct, catalog: Catalog, texts: tuple[str, ...], paths: Paths) -> None:
+    for text in texts:
+        read_text(direct, catalog, paths, text)
+
+
+def _settings(direct: Direct, catalog: Catalog, function: Function, paths: Paths) -> Paths:
+    """What a function's SET clauses do; the paths under which its body is read."""
+    for setting in function.settings:
+        name, _, value = setting.partition("=")
+        if name == "search_path":
+            paths = Paths(paths_of([value], catalog.rows.role))
+            continue
+        verdict = judge_setting(name, [value])
+        if verdict.effect is not None:
+            direct.effects.add(verdict.effect)
+            direct.unknowns.append(f"`{function.label}` sets `{name}`, {verdict.why}")
+    return paths
+
+
+def _of_extension(direct: Direct, function: Function) -> bool:
+    """Judge a function by its extension; False where its body should be read instead."""
+    danger = extension_call(function.extension, function.name, function.volatility)
+    if danger is None:
+        return True
+    if danger.effect is Effect.UNKNOWN and function.language in ("sql", "plpgsql"):
+        return False
+    direct.effects.add(danger.effect)
+    if danger.effect is Effect.UNKNOWN:
+        direct.unknowns.append(f"calls `{function.label}`, which {danger.why}")
+    if danger.mark is not None:
+        direct.marks.append((danger.mark, function.label, danger.why))
+    if danger.effect is not Effect.READ:
+        direct.outside[f"calls {function.label}"] = None
+    return True
+
+
+# --- reading texts --------------------------------------------------------------------------------
+
+
+def read_text(direct: Direct, catalog: Catalog, paths: Paths, text: str) -> None:
+    """Add what the statements of ``text`` do and name."""
+    for walk in _walks(direct, catalog, paths, text):
+        _absorb(direct, catalog, walk)
+
+
+def _walks(direct: Direct, catalog: Catalog, paths: Paths, text: str) -> list[Walk]:
+    try:
+        nodes = grammar.parse(text, grammar.encode(text))
+    except (grammar.Refused, grammar.Unreadable) as error:
+        direct.unknowns.append(f"a text behind {direct.label or 'it'} cannot be read: {error}")
+        return []
+    return [run_shallow(catalog, paths, item["stmt"], text) for item in nodes]
+
+
+def run_shallow(catalog: Catalog, paths: Paths, node: dict[str, object], text: str) -> Walk:
+    """Walk one statement without following what it names."""
+    walk = Walk({}, {}, catalog, paths, True)
+    walk.begin(node, text)
+    try:
+        walk.run()
+    except (AttributeError, IndexError, KeyError, RecursionError, TypeError):
+        walk.unreadable("a body has a form that the reader does not expect")
+    return walk
+
+
+def _absorb(direct: Direct, catalog: Catalog, walk: Walk) -> None:
+    direct.effects.update(walk.effects)
+    direct.functions.update(walk.functions)
+    direct.unknowns += walk.unknowns
+    direct.marks += walk.marks
+    direct.sets += walk.sets
+    for kind, subject, detail in walk.marks:
+        if kind in (MarkKind.FOREIGN, MarkKind.PROGRAM, MarkKind.SERVER_FILE, MarkKind.BACKEND):
+            direct.outside[f"{subject}: {detail}" if detail else subject] = None
+    if "pg_notify" in walk.functions or walk.tag == "NOTIFY":
+        direct.outside["sends a notification"] = None
+    direct.changes_rows = direct.changes_rows or any(
+        verb in ROWS_CHANGE for _, _, verb, _ in walk.uses
+    )
+    direct.links += [Link(node) for node in nodes_named(catalog, walk)]
+
+
+def nodes_named(catalog: Catalog, walk: Walk) -> list[NodeKey]:
+    """The nodes that the names in a walk mean."""
+    found: list[NodeKey] = []
+    paths = walk.paths
+    for schema, name, verb, columns in uses_of(walk):
+        for relation in catalog.relations_meant(schema, name, paths):
+            telling = telling_columns(catalog, relation, verb, columns)
+            found.append(NodeKey("relation", relation.oid, verb.value, telling))
+    for schema, name, count in walk.calls:
+        for function in catalog.functions_meant(schema, name, count, paths):
+            found.append(NodeKey("function", function.oid))
+    for schema, symbol in walk.symbols:
+        for operator in catalog.operators_meant(schema, symbol, paths):
+            for oid in (operator.function, *operator.estimators):
+                found.append(NodeKey("function", oid))
+    for schema, name in walk.types:
+        if schema == "pg_catalog":
+            found += [NodeKey("function", oid) for oid in catalog.built_in_casts]
+            continue
+        for data_type in catalog.types_meant(schema, name, paths):
+            found.append(NodeKey("type", data_type.oid))
+    return found
+
+
+def uses_of(walk: Walk) -> list[tuple[str, str, Verb, tuple[str, ...]]]:
+    """The relations a walk uses, those that it defines included."""
+    found = list(walk.uses)
+    for name, schema, kind, access in walk.objects:
+        if access is Access.DEFINE and kind in (ObjectKind.RELATION, ObjectKind.VIEW):
+            found.append((schema, name, Verb.DEFINE, ()))
+    return found
