@@ -250,6 +250,7 @@ def _merge_use(walk: Walk, relation: Node, clause: Node) -> None:
         write_target(walk, relation, verb, columns)
     elif command == "CMD_NOTHING":
         walk.use(relation, Verb.SELECT)
+        walk.note(relation["relname"], relation.get("schemaname", ""), access=Access.WRITE)
     else:
         walk.unreadable(f"the command `{command}` of MERGE is not known")
 
