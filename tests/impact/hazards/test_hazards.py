@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from holdpoint.impact import hazards
-from holdpoint.impact.hazards import HAZARDS, SILENT, Hazard, encoding, findings_of
+from holdpoint.impact.hazards import (
+    HAZARDS,
+    IMPACT_HAZARDS,
+    SILENT,
+    Hazard,
+    encoding,
+    findings_of,
+)
 from holdpoint.impact.hazards.wording import clip
 from holdpoint.model.effects import MarkKind, SessionView
 from holdpoint.model.limits import FINDING_QUOTE_CHARS_MAX
@@ -19,6 +26,9 @@ PAGES = Path(__file__).parents[3] / "docs" / "hazards"
 RESERVED = {"HP2204", "HP3301", "HP3302", "HP7001", "HP7002", "HP7003", "HP7004"}
 # Hazards that only a catalog shows bring the tables and functions of their examples along; see
 # test_catalog_hazards.py.
+TITLES = {hazard.CODE: hazard.TITLE for hazard in HAZARDS} | {
+    hazard.CODE: hazard.TITLE for hazard in IMPACT_HAZARDS
+}
 FROM_TEXT = [hazard for hazard in HAZARDS if not hasattr(hazard, "EXAMPLES_SCHEMA")]
 HIT = [(hazard, text) for hazard in FROM_TEXT for text in hazard.EXAMPLES_HIT]
 MISS = [(hazard, text) for hazard in HAZARDS for text in hazard.EXAMPLES_MISS]
@@ -57,6 +67,9 @@ def test_messages_are_words_for_people(hazard: Hazard, text: str) -> None:
 def test_codes_are_unique_in_order_and_well_formed() -> None:
     codes = [hazard.CODE for hazard in HAZARDS]
     assert codes == sorted(set(codes))
+    of_impact = [hazard.CODE for hazard in IMPACT_HAZARDS]
+    assert of_impact == sorted(set(of_impact) - set(codes))
+    codes += of_impact
     assert all(re.fullmatch(r"HP\d{4}", code) for code in codes)
     assert not RESERVED & set(codes)
 
@@ -64,15 +77,15 @@ def test_codes_are_unique_in_order_and_well_formed() -> None:
 def test_every_module_of_the_package_is_in_the_list() -> None:
     folder = Path(hazards.__file__).parent
     files = {path.stem for path in folder.glob("*.py")} - {"__init__", "wording"}
-    assert len(files) == len(HAZARDS)
-    assert {getattr(hazards, file).CODE for file in files} == {h.CODE for h in HAZARDS}
+    assert len(files) == len(TITLES)
+    assert {getattr(hazards, file).CODE for file in files} == set(TITLES)
 
 
 def test_every_code_has_a_page_that_says_all_four_things() -> None:
-    for hazard in HAZARDS:
-        page = (PAGES / f"{hazard.CODE}.md").read_text(encoding="utf-8")
-        assert page.startswith(f"# {hazard.CODE}: {hazard.TITLE}\n")
-    for code in {hazard.CODE for hazard in HAZARDS} | RESERVED:
+    for code, title in TITLES.items():
+        page = (PAGES / f"{code}.md").read_text(encoding="utf-8")
+        assert page.startswith(f"# {code}: {title}\n")
+    for code in set(TITLES) | RESERVED:
         page = (PAGES / f"{code}.md").read_text(encoding="utf-8")
         for heading in ("What it does", "Why it is dangerous", "Example", "What to do instead"):
             assert f"\n## {heading}\n" in page, code
@@ -104,3 +117,9 @@ def test_what_users_wrote_cannot_break_out_of_its_quotes() -> None:
     (finding,) = findings_of(read('DELETE FROM "a`\nb"'))
     assert finding.message == "DELETE without WHERE removes every row of `a' b`"
     assert len(clip("x" * 1_000)) == FINDING_QUOTE_CHARS_MAX + 3
+
+
+def test_what_does_not_print_cannot_hide_what_a_name_is() -> None:
+    assert clip("a\x1b[2Kb") == "a?[2Kb"
+    assert clip("\u202eresu") == "?resu"
+    assert clip("grüße 表") == "grüße 表"

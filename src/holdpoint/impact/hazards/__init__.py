@@ -2,9 +2,13 @@
 
 A module here has ``CODE``, ``TITLE``, ``MARKS`` (the kinds of marks it speaks of), ``applies``
 (which of those it means), ``describe`` (mark to finding), and examples that hit and miss, which the
-tests run. The list below is written out, not discovered: what is installed is what was tested.
-Codes that need more than the text (``HP2204`` rows over the bound, ``HP3301`` business hours,
-``HP3302`` freeze, ``HP7xxx``) are made by policy; their pages stand beside these.
+tests run. Hazards that only a catalog shows bring ``EXAMPLES_SCHEMA``, the tables of their
+examples. A module of ``IMPACT_HAZARDS`` speaks of figures instead: it has no ``MARKS``, its
+``describe`` takes an impact, and its examples are impacts. The lists below are written out, not
+discovered: what is installed is what was tested. ``make new-hazard`` writes the stubs.
+
+Codes that need more than a text and its impact (``HP2204`` rows over the bound, ``HP3301`` business
+hours, ``HP3302`` freeze, ``HP7xxx``) are made by policy; their pages stand beside these.
 """
 
 from __future__ import annotations
@@ -17,11 +21,14 @@ from holdpoint.impact.hazards import (
     assume_role,
     backend,
     cascade,
+    cascade_rows,
     code,
     constant_where,
+    costly_read,
     create_index,
     definer_call,
     delete_without_where,
+    dependents,
     drop_column,
     drop_index,
     drop_other,
@@ -35,6 +42,7 @@ from holdpoint.impact.hazards import (
     language,
     large_object,
     lock,
+    long_lock,
     maintenance,
     merge_unfiltered,
     names_unsure,
@@ -50,6 +58,7 @@ from holdpoint.impact.hazards import (
     security_definer,
     server_file,
     shadowed,
+    shared_table,
     sleep,
     syntax_error,
     system_setting,
@@ -58,6 +67,7 @@ from holdpoint.impact.hazards import (
     trigger_outside,
     truncate,
     two_phase,
+    unanswered,
     unknown_function,
     unreadable_body,
     unsafe_setting,
@@ -65,6 +75,7 @@ from holdpoint.impact.hazards import (
 )
 from holdpoint.model.effects import Mark, MarkKind, Reading, Statement
 from holdpoint.model.finding import Finding
+from holdpoint.model.impact import Impact
 
 
 class Hazard(Protocol):
@@ -101,6 +112,34 @@ class Hazard(Protocol):
 
     def describe(self, mark: Mark, statement: Statement) -> Finding:
         """The finding for one mark of a statement."""
+        ...
+
+
+class ImpactHazard(Protocol):
+    """What a module of this package has that speaks of figures."""
+
+    @property
+    def CODE(self) -> str:
+        """``HP`` and four digits."""
+        ...
+
+    @property
+    def TITLE(self) -> str:
+        """The danger in a few words."""
+        ...
+
+    @property
+    def EXAMPLES_HIT(self) -> Collection[Impact]:
+        """Impacts that show it."""
+        ...
+
+    @property
+    def EXAMPLES_MISS(self) -> Collection[Impact]:
+        """Impacts that look like it and do not."""
+        ...
+
+    def describe(self, impact: Impact) -> tuple[Finding, ...]:
+        """The findings for an impact; none where it is harmless."""
         ...
 
 
@@ -155,7 +194,17 @@ HAZARDS: Final[tuple[Hazard, ...]] = (
     lock,
     product,
 )
-"""Every hazard, by code."""
+"""Every hazard that marks show, by code."""
+
+IMPACT_HAZARDS: Final[tuple[ImpactHazard, ...]] = (
+    unanswered,
+    shared_table,
+    cascade_rows,
+    dependents,
+    long_lock,
+    costly_read,
+)
+"""Every hazard that figures show, by code."""
 
 SILENT: Final = frozenset((MarkKind.CREATE,))
 """Kinds of marks that are no danger by themselves: they tell policy what is created."""
@@ -177,4 +226,12 @@ def findings_of(reading: Reading) -> tuple[Finding, ...]:
             for hazard in _BY_KIND[mark.kind]:
                 if hazard.applies(mark):
                     found[hazard.describe(mark, statement)] = None
+    return tuple(found)
+
+
+def findings_of_impact(impact: Impact) -> tuple[Finding, ...]:
+    """Every danger that the figures show, in the order of the codes, each once."""
+    found: dict[Finding, None] = {}
+    for hazard in IMPACT_HAZARDS:
+        found.update(dict.fromkeys(hazard.describe(impact)))
     return tuple(found)
