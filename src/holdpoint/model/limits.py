@@ -53,6 +53,8 @@ PARSE_TOKENS_MAX: Final = 500_000  # measured: about 0.3 KB of tree per token
 FILTER_DEPTH_MAX: Final = 50  # chosen: a filter nested deeper counts as none
 COMMENT_RUN_COST_MAX: Final = 20_000_000  # measured: 30 ms in the lexer
 PARSE_MESSAGE_CHARS_MAX: Final = 200
+CODE_CHARS_MAX: Final = 1024 * 1024  # chosen: a body of a function or DO block; read in some 1 s
+CODE_STATEMENTS_MAX: Final = 2_000  # chosen: statements and expressions of one body
 FINDING_QUOTE_CHARS_MAX: Final = 200  # chosen: a message stays readable; the record has it all
 
 # --- impact ---------------------------------------------------------------------------------------
@@ -76,6 +78,20 @@ PLAN_LINE_CHARS_MAX: Final = 300
 TABLE_USERS_MAX: Final = 50  # chosen: others on a table that a case names
 USAGE_RECORDS_MAX: Final = 500  # chosen: newest records searched for agents that use a table
 USAGE_RECORD_CHARS_MAX: Final = 64 * 1024  # chosen: larger records are not searched
+
+# --- catalog --------------------------------------------------------------------------------------
+CATALOG_CHECK_S: Final = 5.0  # chosen: DDL from elsewhere is seen within this while agents work
+CATALOG_CHECK_SHARE: Final = 0.05  # chosen: of a server's process that checking may take
+CATALOG_AGE_MAX_S: Final = 60.0  # chosen: a picture not checked for so long is not given out
+CATALOG_WHOLE_S: Final = 600.0  # chosen: counts and sizes, which no mark covers, are read anew
+CATALOG_IDLE_S: Final = 300.0  # chosen: with no statement for so long, nothing is checked
+CATALOG_WAIT_S: Final = 10.0  # chosen: how long a statement waits for a picture
+CATALOG_RETRY_S: Final = 1.0  # chosen: after a failure the next try is this much later
+CATALOG_STATEMENT_S: Final = 60.0  # measured: 10,000 tables take 3 s in all
+CATALOG_LOCK_S: Final = 1.0  # chosen: what others lock is not waited for longer
+CATALOG_READ_TRIES: Final = 3  # chosen: DDL may come between
+CATALOG_ENTRIES_MAX: Final = 1_000_000  # measured: 10,000 tables are 190,000 entries
+CATALOG_BYTES_MAX: Final = 128 * 1024 * 1024  # chosen: stored definitions, all together
 
 # --- web door -------------------------------------------------------------------------------------
 WEB_BODY_BYTES_MAX: Final = 64 * 1024  # chosen: a note of NOTE_CHARS_MAX in UTF-8, form-encoded

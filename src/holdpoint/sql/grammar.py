@@ -65,6 +65,22 @@ _ParseResult: Any = _Structure(
         ]
     },
 )
+_Bytes: Any = _Structure(
+    "PgQueryProtobuf",
+    (ctypes.Structure,),
+    {"_fields_": [("len", ctypes.c_size_t), ("data", ctypes.c_void_p)]},
+)
+_ScanResult: Any = _Structure(
+    "PgQueryScanResult",
+    (ctypes.Structure,),
+    {
+        "_fields_": [
+            ("pbuf", _Bytes),
+            ("stderr_buffer", ctypes.c_char_p),
+            ("error", ctypes.POINTER(_Error)),
+        ]
+    },
+)
 
 
 def _load() -> Any:
@@ -86,6 +102,12 @@ _parse.restype = _ParseResult
 _free: Final[Any] = _library.pg_query_free_parse_result
 _free.argtypes = [_ParseResult]
 _free.restype = None
+_scan: Final[Any] = _library.pg_query_scan
+_scan.argtypes = [ctypes.c_char_p]
+_scan.restype = _ScanResult
+_free_scan: Final[Any] = _library.pg_query_free_scan_result
+_free_scan.argtypes = [_ScanResult]
+_free_scan.restype = None
 
 
 def encode(text: str) -> bytes:
@@ -125,6 +147,63 @@ def parse(text: str, data: bytes) -> list[dict[str, Any]]:
         raise Unreadable(f"the installed grammar is of PostgreSQL {version // 10_000}")
     statements: list[dict[str, Any]] = root["stmts"]
     return statements
+
+
+def scan(text: str, data: bytes) -> list[tuple[int, int]]:
+    """Where the tokens of ``text`` begin and end in ``data``, comments among them.
+
+    The server's own lexer, which PL/pgSQL reads with too. ``data`` is ``encode(text)``. Raises as
+    ``parse`` does.
+    """
+    reason = obstacle(text, len(data))
+    if reason:
+        raise Unreadable(reason)
+    result = _scan(data)
+    try:
+        if result.error:
+            raise Refused(_problem(result.error.contents))
+        answer: bytes = ctypes.string_at(result.pbuf.data, result.pbuf.len)
+    finally:
+        _free_scan(result)
+    return _spans(answer)
+
+
+def _varint(answer: bytes, at: int) -> tuple[int, int]:
+    """A protobuf integer at ``at``, and where it ends."""
+    value = shift = 0
+    while True:
+        byte = answer[at]
+        at += 1
+        value |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            return value, at
+
+
+def _spans(answer: bytes) -> list[tuple[int, int]]:
+    """Read libpg_query's ``ScanResult``: field 1 is its version, each field 2 one token.
+
+    A token's fields are numbers: 1 where it begins (left out when 0), 2 where it ends, 4 and 5 what
+    it is.
+    """
+    found: list[tuple[int, int]] = []
+    at = 0
+    while at < len(answer):
+        key, at = _varint(answer, at)
+        value, at = _varint(answer, at)
+        if key != (2 << 3 | 2):
+            continue
+        stop = at + value
+        start = end = 0
+        while at < stop:
+            key, at = _varint(answer, at)
+            value, at = _varint(answer, at)
+            if key == 1 << 3:
+                start = value
+            elif key == 2 << 3:
+                end = value
+        found.append((start, end))
+    return found
 
 
 def _problem(error: Any) -> SyntaxProblem:

@@ -1,0 +1,144 @@
+"""What a body of code could run, as texts of SQL; and how they are collected."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from holdpoint.model.limits import CODE_STATEMENTS_MAX
+from holdpoint.sql import grammar
+from holdpoint.sql.walk import Node, plain_text
+
+# An identifier as the server's lexer reads it, at the place that the grammar gives.
+_NAME: Final = re.compile(rb'"(?:[^"]|"")*+"|[A-Za-z_\x80-\xff][A-Za-z0-9_$\x80-\xff]*+')
+
+
+class Code:
+    """Everything that a body could run, in no order that would mean anything.
+
+    ``statements`` are texts that the grammar accepts; an expression is one as ``SELECT
+    expression``, and most are one statement. ``unknowns`` say in words what cannot be read; where
+    there are any, ``statements`` may lack some. ``ends_transactions`` tells of COMMIT and ROLLBACK.
+    Loops repeat statements: a number of rows that one of them cannot pass is no bound on the body.
+    """
+
+    def __init__(
+        self,
+        statements: tuple[str, ...] = (),
+        unknowns: tuple[str, ...] = (),
+        ends_transactions: bool = False,
+    ) -> None:
+        self.statements: Final = statements
+        self.unknowns: Final = unknowns
+        self.ends_transactions: Final = ends_transactions
+
+
+class Collector:
+    """Takes what a reader finds in a body and makes ``Code`` of it. Lines are the body's, from 1.
+
+    ``variables`` are the names under which the code around it hands values to SQL.
+    """
+
+    def __init__(self) -> None:
+        self.variables: set[str] = set()
+        self.ends_transactions = False
+        # Text to its line and whether the body's variables can be named in it.
+        self._found: dict[tuple[str, bool], int] = {}
+        self._unknowns: dict[str, None] = {}
+
+    def unknown(self, words: str) -> None:
+        """Say in ``words``, which follow the name of the code, what cannot be read."""
+        self._unknowns[words] = None
+
+    def sql(self, text: str, line: int, names_variables: bool = True) -> None:
+        """One or more statements that the body runs."""
+        if len(self._found) < CODE_STATEMENTS_MAX:
+            self._found.setdefault((text, names_variables), line)
+        else:
+            self.unknown(f"runs more than {CODE_STATEMENTS_MAX:,} statements")
+
+    def expression(self, text: str, line: int) -> None:
+        """An expression, or what else may stand behind SELECT."""
+        self.sql(f"SELECT {text}", line)
+
+    def dynamic(self, text: str, line: int) -> None:
+        """The expression whose value is run as SQL: a constant is known, nothing else is."""
+        constant = constant_of(text)
+        if constant is None:
+            self.expression(text, line)
+            self.unknown(f"builds SQL while it runs, in line {line}")
+        else:
+            self.sql(constant, line, False)
+
+    def code(self) -> Code:
+        """Check all texts with the grammar and give what was found."""
+        statements: dict[str, None] = {}
+        for (text, names_variables), line in self._found.items():
+            try:
+                nodes = grammar.parse(text, grammar.encode(text))
+            except (grammar.Refused, grammar.Unreadable) as error:
+                self.unknown(f"has SQL in line {line} that cannot be read: {error}")
+                continue
+            if names_variables:
+                text = with_parameters(text, nodes, self.variables)
+            statements[text] = None
+        return Code(tuple(statements), tuple(self._unknowns), self.ends_transactions)
+
+
+def is_sql(text: str) -> bool:
+    """Whether the grammar accepts ``text``; what is too long or too deep is not refused by it."""
+    try:
+        grammar.parse(text, grammar.encode(text))
+    except grammar.Refused:
+        return False
+    except grammar.Unreadable:
+        return True
+    return True
+
+
+def constant_of(expression: str) -> str | None:
+    """The value of an expression that is one constant text; None for any other."""
+    text = f"SELECT {expression}"
+    try:
+        nodes = grammar.parse(text, grammar.encode(text))
+    except (grammar.Refused, grammar.Unreadable):
+        return None
+    query: Node | None = nodes[0]["stmt"].get("SelectStmt") if len(nodes) == 1 else None
+    if query is None or not query.keys() <= {"targetList", "limitOption", "op"}:
+        return None
+    targets: list[Node] = query.get("targetList", [])
+    return plain_text(targets[0]["ResTarget"].get("val")) if len(targets) == 1 else None
+
+
+def with_parameters(text: str, nodes: list[Node], variables: set[str]) -> str:
+    """``text`` with ``$1`` for each name that stands alone and is a variable's.
+
+    ``nodes`` are its parse. A name that could also be a column's is an error to PL/pgSQL, unless
+    the body says otherwise; either way ``$1``, of which nothing is known, is the careful reading.
+    """
+    places: dict[int, str] = {}
+    stack: list[Any] = list(nodes)
+    while stack:
+        item = stack.pop()
+        if isinstance(item, list):
+            stack.extend(item)
+        elif isinstance(item, dict):
+            column = item.get("ColumnRef")
+            if column is not None and len(column["fields"]) == 1:
+                name: str = column["fields"][0].get("String", {}).get("sval", "")
+                if name in variables:
+                    places[column.get("location", 0)] = name
+            stack.extend(item.values())
+    if not places:
+        return text
+    data = text.encode()
+    parts: list[bytes] = []
+    done = 0
+    for place in sorted(places):
+        match = _NAME.match(data, place)
+        if match is not None and place >= done:
+            parts.append(data[done:place])
+            parts.append(b"$1")
+            done = match.end()
+    parts.append(data[done:])
+    return b"".join(parts).decode()
