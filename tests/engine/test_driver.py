@@ -15,14 +15,14 @@ from holdpoint.config import Config
 from holdpoint.config.load import parse
 from holdpoint.engine.driver import Engine
 from holdpoint.engine.holds import HoldBook
+from holdpoint.engine.probes import Question
 from holdpoint.engine.recorder import Recorder, TrailUnavailable
 from holdpoint.model import limits
-from holdpoint.model.case import Parameter
 from holdpoint.model.effects import Dialect, Reading, SessionView
 from holdpoint.model.hold import Answer, Hold, HoldState
-from holdpoint.model.impact import Basis, Figure
+from holdpoint.model.impact import Basis, Figure, Impact, ReadCost
 from holdpoint.model.record import Record
-from holdpoint.model.steps import Done, Execution, Refused, Submission
+from holdpoint.model.steps import Done, Execution, MeasureImpact, Refused, Submission
 from holdpoint.store import Store
 
 pytestmark = pytest.mark.anyio
@@ -63,12 +63,23 @@ class Prober:
         self.figure = figure or Figure(1, Basis.ESTIMATE)
         self.delay_s = delay_s
 
-    async def rows(self, reading: Reading, parameters: tuple[Parameter, ...] | None) -> Figure:
+    @property
+    def patience_s(self) -> float:
+        return limits.PROBE_TIMEOUT_S
+
+    async def rows(self, question: Question) -> Figure:
         await asyncio.sleep(self.delay_s)
         return self.figure
 
-    async def table_rows(self, reading: Reading) -> Figure:
-        return await self.rows(reading, None)
+    async def table_rows(self, question: Question) -> Figure:
+        return await self.rows(question)
+
+    async def read_cost(self, question: Question) -> ReadCost:
+        await asyncio.sleep(self.delay_s)
+        return ReadCost(cost=1, rows=1)
+
+    async def measure(self, question: Question, step: MeasureImpact) -> Impact:
+        return step.impact
 
 
 class House:

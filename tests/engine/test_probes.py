@@ -10,7 +10,8 @@ import pytest
 from holdpoint import sql
 from holdpoint.config import parse_url
 from holdpoint.embedded import EmbeddedPostgres
-from holdpoint.engine.probes import DatabaseProber, conninfo_of, rows_changed
+from holdpoint.engine.probes import DatabaseProber, Question, conninfo_of
+from holdpoint.engine.probes_plans import rows_changed
 from holdpoint.model.case import Parameter
 from holdpoint.model.impact import Basis, Figure
 from support.servers import fresh_database
@@ -52,11 +53,11 @@ async def prober(url: str) -> AsyncIterator[DatabaseProber]:
 async def rows(
     prober: DatabaseProber, text: str, parameters: tuple[Parameter, ...] | None = None
 ) -> Figure:
-    return await prober.rows(sql.read(text), parameters)
+    return await prober.rows(Question(reading=sql.read(text), parameters=parameters))
 
 
 async def table_rows(prober: DatabaseProber, text: str) -> Figure:
-    return await prober.table_rows(sql.read(text))
+    return await prober.table_rows(Question(reading=sql.read(text)))
 
 
 @pytest.mark.parametrize(

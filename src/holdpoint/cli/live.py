@@ -25,7 +25,7 @@ def live_figures(source: str) -> Figures:
     """
     import asyncio
 
-    from holdpoint.engine.probes import DatabaseProber
+    from holdpoint.engine.probes import DatabaseProber, Question
 
     upstream = resolve_upstream(source, os.environ)
     _check_reachable(upstream)
@@ -35,10 +35,11 @@ def live_figures(source: str) -> Figures:
     atexit.register(lambda: runner.run(prober.close()))  # handlers run last in, first out
 
     def ask(place: Place, reading: Reading, needed: frozenset[Fact]) -> Impact:
+        question = Question(reading=reading)
         return Impact(
-            rows=runner.run(prober.rows(reading, None)) if Fact.ROWS in needed else Figure(),
+            rows=runner.run(prober.rows(question)) if Fact.ROWS in needed else Figure(),
             table_rows=(
-                runner.run(prober.table_rows(reading)) if Fact.TABLE_ROWS in needed else Figure()
+                runner.run(prober.table_rows(question)) if Fact.TABLE_ROWS in needed else Figure()
             ),
         )
 

@@ -8,34 +8,42 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from holdpoint import gate
 from holdpoint.audit.bodies import case_document
 from holdpoint.audit.record import canonical_bytes
 from holdpoint.engine.holds import HoldBook, HoldRefused
+from holdpoint.engine.probes import Question
+from holdpoint.engine.probes_plans import unknown_cost
 from holdpoint.engine.recorder import OUTCOMES, Recorder, TrailUnavailable
+from holdpoint.engine.usage import agents_at
 from holdpoint.model import limits
-from holdpoint.model.case import Case, Parameter
+from holdpoint.model.case import Case
 from holdpoint.model.decision import Decision
 from holdpoint.model.effects import Reading
 from holdpoint.model.finding import Finding
 from holdpoint.model.hold import Hold, HoldState
-from holdpoint.model.impact import Basis, Figure
+from holdpoint.model.impact import Basis, Figure, Impact, ReadCost
 from holdpoint.model.record import Record
 from holdpoint.model.steps import (
     AwaitApproval,
     ClaimHold,
     EndHold,
+    EstimateReadCost,
     EstimateRows,
     EstimateTableRows,
     Execute,
     Execution,
     FindHold,
+    LookUpCatalog,
+    MeasureImpact,
     Now,
     OpenHold,
     Outcome,
@@ -46,6 +54,8 @@ from holdpoint.model.steps import (
 )
 from holdpoint.policy import refusals
 from holdpoint.policy.rules import Policy
+from holdpoint.sql.names import Catalog
+from holdpoint.store.errors import StoreError
 
 log = structlog.get_logger(__name__)
 
@@ -56,11 +66,28 @@ HOLDS_FULL = "53400"  # configuration_limit_exceeded
 class Prober(Protocol):
     """Asks a target's database for figures, harmlessly; failures come back as UNKNOWN figures."""
 
-    async def rows(self, reading: Reading, parameters: tuple[Parameter, ...] | None) -> Figure:
-        """How many rows the message would change with these bind values."""
+    @property
+    def patience_s(self) -> float:
+        """How long a figure may take."""
 
-    async def table_rows(self, reading: Reading) -> Figure:
+    async def rows(self, question: Question) -> Figure:
+        """How many rows the message would change with its bind values."""
+
+    async def table_rows(self, question: Question) -> Figure:
         """Rows of the largest table that the message alters."""
+
+    async def read_cost(self, question: Question) -> ReadCost:
+        """What the dearest read of the message would cost."""
+
+    async def measure(self, question: Question, step: MeasureImpact) -> Impact:
+        """What only the database can tell people; never raises for what it cannot find out."""
+
+
+class Catalogs(Protocol):
+    """Gives pictures of a target's catalog; raises ``CatalogUnavailable``."""
+
+    async def get(self, *, fresh: bool = False) -> Catalog:
+        """One that is valid; a ``fresh`` one shows what is there now."""
 
 
 class Passage(Protocol):
@@ -95,7 +122,13 @@ class Engine:
         self.wait_s = wait_s
         self._waiting: Counter[str] = Counter()  # passages by the hold they wait for
 
-    async def run(self, submission: Submission, passage: Passage, prober: Prober) -> Outcome:
+    async def run(
+        self,
+        submission: Submission,
+        passage: Passage,
+        prober: Prober,
+        catalogs: Catalogs | None = None,
+    ) -> Outcome:
         """Carry one submission to its outcome; never raises but for cancellation."""
         steps = gate.admit(self.policy, submission, self.page)
         reply: Any = None
@@ -108,7 +141,10 @@ class Engine:
                     step = _next(steps, reply)
                 if not isinstance(step, Step):
                     return step
-                reply = await self._carry_out(step, passage, prober)
+                if isinstance(step, LookUpCatalog):
+                    reply = await _picture(catalogs, step.fresh)
+                else:
+                    reply = await self._carry_out(step, passage, prober)
         except TrailUnavailable as problem:
             return _trail_down(problem)
         except HoldRefused as problem:
@@ -127,9 +163,14 @@ class Engine:
             case Now():
                 return self.clock()
             case EstimateRows(submission, reading):
-                return await _in_time(prober.rows(reading, submission.parameters))
-            case EstimateTableRows(_, reading):
-                return await _in_time(prober.table_rows(reading))
+                return await _in_time(prober.rows(_question(submission, reading)), prober)
+            case EstimateTableRows(submission, reading):
+                return await _in_time(prober.table_rows(_question(submission, reading)), prober)
+            case EstimateReadCost(submission, reading):
+                return await _cost_in_time(prober.read_cost(_question(submission, reading)))
+            case MeasureImpact(submission, reading):
+                impact = await prober.measure(_question(submission, reading), step)
+                return await self._with_agents(submission, impact)
             case FindHold(agent, digest):
                 return await self.book.find(agent, digest)
             case OpenHold():
@@ -178,6 +219,21 @@ class Engine:
         )
         return await self.book.open(hold)
 
+    async def _with_agents(self, submission: Submission, impact: Impact) -> Impact:
+        """Add the other agents that the trail has seen at the tables lately."""
+        names = [table.name for table in impact.tables]
+        names += [cascade.table for cascade in impact.cascades]
+        place = (submission.target.name, submission.agent)
+        try:
+            async with asyncio.timeout(limits.MEASURE_TIMEOUT_S):
+                users = await asyncio.to_thread(
+                    agents_at, self.recorder.recent_starts, *place, names
+                )
+        except (TimeoutError, StoreError, SQLAlchemyError) as problem:
+            words = f"which agents used the tables lately: {problem or 'no answer in time'}"
+            return replace(impact, failed=(*impact.failed, words))
+        return replace(impact, users=(*impact.users, *users))
+
     async def _wait(self, hold: Hold, passage: Passage) -> Hold:
         """Wait in place; a cancel request and a client that goes away have their own ends."""
         passage.waiting(hold, self.page + hold.id)
@@ -207,6 +263,16 @@ class Engine:
         return ended if ended is not None else hold
 
 
+async def _picture(catalogs: Catalogs | None, fresh: bool) -> Catalog | str | None:
+    """Get a picture of the catalog, or words why there is none."""
+    if catalogs is None:
+        return None
+    try:
+        return await catalogs.get(fresh=fresh)
+    except CatalogUnavailable as problem:
+        return f"the catalog cannot be read: {problem}"
+
+
 def _next(steps: gate.Steps, reply: Any) -> Step[Any] | Outcome:
     """Advance the gate to its next step, or to its outcome."""
     try:
@@ -221,14 +287,31 @@ def _case_json(case: Case, decision: Decision) -> str:
     return canonical_bytes(case_document(case, decision)).decode()
 
 
-async def _in_time(probe: Any) -> Figure:
+def _question(submission: Submission, reading: Reading) -> Question:
+    return Question(
+        reading=reading,
+        parameters=submission.parameters,
+        view=submission.view,
+        unseen=not submission.may_wait,
+    )
+
+
+async def _in_time(probe: Coroutine[Any, Any, Figure], prober: Prober) -> Figure:
     """Give a probe its time; past it, and on any failure, the figure is unknown."""
     try:
-        async with asyncio.timeout(limits.PROBE_TIMEOUT_S):
-            figure: Figure = await probe
-            return figure
+        async with asyncio.timeout(prober.patience_s):
+            return await probe
     except TimeoutError:
-        return Figure(None, Basis.UNKNOWN, f"no answer within {limits.PROBE_TIMEOUT_S:g} s")
+        return Figure(None, Basis.UNKNOWN, f"no answer within {prober.patience_s:g} s")
+
+
+async def _cost_in_time(probe: Coroutine[Any, Any, ReadCost]) -> ReadCost:
+    """Give the probe of a read its time; past it the cost is unknown."""
+    try:
+        async with asyncio.timeout(limits.PROBE_TIMEOUT_S):
+            return await probe
+    except TimeoutError:
+        return unknown_cost(f"no answer within {limits.PROBE_TIMEOUT_S:g} s")
 
 
 def _trail_down(problem: TrailUnavailable) -> Refused:

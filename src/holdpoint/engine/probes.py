@@ -1,36 +1,48 @@
 """Ask a target's database for figures before a statement runs, without touching anything.
 
-A probe runs in a read-only transaction that is rolled back, with short timeouts, and only EXPLAINs
-statements whose every function is known: the planner runs IMMUTABLE functions, so even a plain
-EXPLAIN of an unknown one could do something. What a probe cannot tell is UNKNOWN, never zero.
+A probe runs in a read-only transaction that is rolled back, with short timeouts, and only plans
+statements whose every function is known (see ``impact.planning``). What a probe cannot tell is
+UNKNOWN, never zero.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-import orjson
 import psycopg
-from psycopg import generators, pq
 from psycopg.conninfo import make_conninfo
 
+from holdpoint.engine.probes_activity import presence
+from holdpoint.engine.probes_counts import count_selection, rows_of_query, why_not_exact
+from holdpoint.engine.probes_plans import (
+    cost_expected,
+    first_value,
+    plan_lines,
+    rows_expected,
+    unknown_cost,
+)
+from holdpoint.impact.planning import PLANNED, costly
+from holdpoint.impact.selection import NotSelectable, quoted, selection_of
 from holdpoint.model import limits
 from holdpoint.model.case import Parameter
-from holdpoint.model.effects import Access, Effect, Reading, Statement
-from holdpoint.model.impact import Basis, Figure
+from holdpoint.model.effects import Access, Effect, Reading, SessionView, Statement
+from holdpoint.model.impact import Basis, Cascade, Figure, Impact, ReadCost, TableUser
+from holdpoint.model.steps import MeasureImpact, RowQuery
 from holdpoint.model.upstream import ChannelBinding, UpstreamUrl
 
-PROBED_EFFECTS: Final = frozenset({Effect.READ, Effect.WRITE, Effect.BULK_WRITE})
 WRITES: Final = frozenset({Effect.WRITE, Effect.BULK_WRITE})
-# Tags of statements that EXPLAIN takes and that change rows (manual, EXPLAIN).
-EXPLAINED_TAGS: Final = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "SELECT"})
 SETTINGS: Final = (
     "-c default_transaction_read_only=on "
     f"-c statement_timeout={int(limits.PROBE_TIMEOUT_S * 1000)} "
     f"-c lock_timeout={int(limits.PROBE_TIMEOUT_S * 250)} "
-    "-c client_encoding=UTF8"
+    f"-c idle_in_transaction_session_timeout={int(limits.PROBE_TIMEOUT_S * 5000)} "
+    "-c max_parallel_workers_per_gather=0 -c jit=off "
+    # Texts were read by these; the database could have others as its own.
+    "-c client_encoding=UTF8 -c standard_conforming_strings=on"
 )
 # Rows of a table as the planner takes them: the density that statistics have seen, times the pages
 # that are there now, over all partitions. A table without statistics counts by its size, at the 32
@@ -49,17 +61,51 @@ SELECT sum(CASE WHEN c.relpages > 0 AND c.reltuples >= 0
   FROM pg_class AS c JOIN leaves ON leaves.oid = c.oid
  WHERE c.relkind IN ('r', 'm')
 """
+_PROBLEMS: Final = (psycopg.Error, OSError, ValueError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A message to be asked about.
+
+    ``unseen`` is True when its session's transaction has changed what no other session sees yet:
+    then nothing that is counted is exact.
+    """
+
+    reading: Reading
+    parameters: tuple[Parameter, ...] | None = None
+    view: SessionView = field(default_factory=SessionView)
+    unseen: bool = False
+
+    @property
+    def writers(self) -> list[Statement]:
+        """The statements that change rows."""
+        return [each for each in self.reading.statements if each.effects & WRITES]
 
 
 class DatabaseProber:
     """Probes of one tier. One connection is kept between probes; more are opened when it is busy.
 
     A probe leaves nothing behind in it: everything happens in a transaction that is rolled back.
+    With ``exact_s`` rows are counted for that many seconds, through ``counter`` (a replica) first.
     """
 
-    def __init__(self, url_of: Callable[[], UpstreamUrl]) -> None:
+    def __init__(
+        self,
+        url_of: Callable[[], UpstreamUrl],
+        *,
+        exact_s: float | None = None,
+        counter: DatabaseProber | None = None,
+    ) -> None:
         self._url_of = url_of
+        self._exact_s = exact_s
+        self._counter = counter
         self._idle: psycopg.AsyncConnection[Any] | None = None
+
+    @property
+    def patience_s(self) -> float:
+        """How long a figure may take."""
+        return limits.PROBE_TIMEOUT_S + (self._exact_s or 0)
 
     async def close(self) -> None:
         """Close the connection that is kept."""
@@ -67,54 +113,169 @@ class DatabaseProber:
         if idle is not None:
             await idle.close()
 
-    async def rows(self, reading: Reading, parameters: tuple[Parameter, ...] | None) -> Figure:
-        """How many rows the message would change, as the planner estimates."""
-        writers = [each for each in reading.statements if each.effects & WRITES]
-        if not reading.effects <= PROBED_EFFECTS:
-            return Figure(None, Basis.UNKNOWN, "it does more than change rows")
-        if len(writers) != 1 and parameters:
-            return Figure(None, Basis.UNKNOWN, "parameters of several statements")
+    async def rows(self, question: Question) -> Figure:
+        """How many rows the message would change: counted if that was asked for, else estimated."""
+        writers = question.writers
+        if not question.reading.effects <= PLANNED:
+            return _unknown("it does more than change rows")
+        if len(writers) != 1 and question.parameters:
+            return _unknown("parameters of several statements")
+        why = "its transaction has changes that a probe cannot see" if question.unseen else ""
+        if self._exact_s is not None and len(writers) == 1 and not why:
+            figure = await self._counted(question, writers[0], self._exact_s)
+            if figure.basis is Basis.EXACT:
+                return figure
+            why = figure.why
         total = 0
         try:
-            async with self._connection() as connection:
+            async with self._connection(question.view) as connection:
                 for statement in writers:
-                    figure = await _explained(connection, statement, parameters)
+                    if statement.rows_max is not None:
+                        total += statement.rows_max
+                        continue
+                    figure = await rows_expected(connection, statement, question.parameters or ())
                     if figure.value is None:
                         return figure
                     total += figure.value
-        except (psycopg.Error, OSError, ValueError) as error:
-            return Figure(None, Basis.UNKNOWN, _words(error))
-        return Figure(total, Basis.ESTIMATE)
+        except _PROBLEMS as error:
+            return _unknown(_words(error))
+        return Figure(total, Basis.ESTIMATE, why)
 
-    async def table_rows(self, reading: Reading) -> Figure:
+    async def _counted(self, question: Question, writer: Statement, budget_s: float) -> Figure:
+        """The exact count on the replica, else here; UNKNOWN with the reason if neither tells."""
+        try:
+            selection = await asyncio.to_thread(selection_of, writer.text)
+        except NotSelectable as problem:
+            return _unknown(f"not counted: {problem}")
+        why = ""
+        for prober in (self._counter, self):
+            if prober is None:
+                continue
+            try:
+                async with prober._connection(question.view) as connection:
+                    values = question.parameters or ()
+                    count = await count_selection(connection, selection, values, budget_s)
+                    return Figure(count, Basis.EXACT)
+            except _PROBLEMS as error:
+                why = why_not_exact(error, budget_s)
+                if isinstance(error, psycopg.errors.QueryCanceled):
+                    break  # a second count would take as long
+        return _unknown(why)
+
+    async def table_rows(self, question: Question) -> Figure:
         """Rows of the largest table that the message defines or alters; 0 for a new one."""
         names = {
-            f"{_quoted(use.schema)}.{_quoted(use.name)}" if use.schema else _quoted(use.name)
-            for use in reading.objects
+            f"{quoted(use.schema)}.{quoted(use.name)}" if use.schema else quoted(use.name)
+            for use in question.reading.objects
             if use.access is Access.DEFINE
         }
         largest = 0
         try:
-            async with self._connection() as connection:
+            async with self._connection(question.view) as connection:
                 for name in sorted(names):
                     parameter = Parameter(name.encode())
-                    row = await _first_value(connection, TABLE_ROWS_QUERY, (parameter,))
+                    row = await first_value(connection, TABLE_ROWS_QUERY, (parameter,))
                     largest = max(largest, int(row) if row is not None else 0)
-        except (psycopg.Error, OSError, ValueError) as error:
-            return Figure(None, Basis.UNKNOWN, _words(error))
+        except _PROBLEMS as error:
+            return _unknown(_words(error))
         return Figure(largest, Basis.ESTIMATE)
 
+    async def read_cost(self, question: Question) -> ReadCost:
+        """What the planner expects of the dearest read in the message."""
+        reads = [each for each in question.reading.statements if costly(each)]
+        if not question.reading.effects <= PLANNED:
+            return unknown_cost("it does more than read")
+        if len(reads) > 1 and question.parameters:
+            return unknown_cost("parameters of several statements")
+        try:
+            async with self._connection(question.view) as connection:
+                return await cost_expected(connection, reads, question.parameters or ())
+        except _PROBLEMS as error:
+            return unknown_cost(_words(error))
+
+    async def measure(self, question: Question, step: MeasureImpact) -> Impact:
+        """Fill in what only the database can tell people; what fails is named in ``failed``."""
+        gathering = _Gathering(step.impact)
+        try:
+            async with asyncio.timeout(limits.MEASURE_TIMEOUT_S):
+                await self._cascades(question, step, gathering)
+                await self._activity(question, step, gathering)
+                await self._plan(question, gathering)
+        except TimeoutError:
+            words = f"the database did not tell more within {limits.MEASURE_TIMEOUT_S:g} s"
+            gathering.failed.append(words)
+        return gathering.impact()
+
+    async def _cascades(
+        self, question: Question, step: MeasureImpact, gathering: _Gathering
+    ) -> None:
+        for at, query in enumerate(step.cascades):
+            if query is not None:
+                gathering.cascades[at] = await self._rows_of_query(question, query)
+
+    async def _rows_of_query(self, question: Question, query: RowQuery) -> Figure:
+        """Counted within the budget where that was asked for, else estimated, else unknown."""
+        why, values = "", question.parameters or ()
+        if self._exact_s is not None and not question.unseen:
+            prober = self._counter or self
+            try:
+                async with prober._connection(question.view) as connection:
+                    return await rows_of_query(connection, query, values, self._exact_s)
+            except _PROBLEMS as error:
+                why = why_not_exact(error, self._exact_s)
+        try:
+            async with self._connection(question.view) as connection:
+                figure = await rows_of_query(connection, query, values, None)
+                return replace(figure, why=why)
+        except _PROBLEMS as error:
+            return _unknown(_words(error))
+
+    async def _activity(
+        self, question: Question, step: MeasureImpact, gathering: _Gathering
+    ) -> None:
+        modes = {table.name: table.lock for table in step.impact.tables if table.lock is not None}
+        try:
+            async with self._connection(question.view) as connection:
+                found = await presence(connection, step.relations, modes)
+        except _PROBLEMS as error:
+            gathering.failed.append(f"who else uses the tables right now: {_words(error)}")
+            return
+        for name, there in found.items():
+            gathering.busy[name] = there.busy
+            gathering.users += there.users
+
+    async def _plan(self, question: Question, gathering: _Gathering) -> None:
+        """The plan of a read that is held for its cost."""
+        cost = gathering.base.read
+        reads = [each for each in question.reading.statements if costly(each)]
+        if cost is None or cost.basis is Basis.UNKNOWN or len(reads) != 1:
+            return
+        try:
+            async with self._connection(question.view) as connection:
+                lines = await plan_lines(connection, reads[0].text, question.parameters or ())
+        except _PROBLEMS as error:
+            gathering.failed.append(f"the plan: {_words(error)}")
+            return
+        gathering.read = replace(cost, plan=lines)
+
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    async def _connection(self, view: SessionView) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        """A connection in a read-only transaction in which names mean what they do in the session.
+
+        Raises ``ValueError`` when nobody is sure what they mean there.
+        """
+        begin = _begin(view)
         connection, self._idle = self._idle, None
         if connection is None or connection.closed:
             connection = await self._connect()
+            await connection.execute(begin)
         else:
             try:
-                await connection.execute("BEGIN READ ONLY")
+                await connection.execute(begin)
             except psycopg.OperationalError:  # the server has restarted since the last probe
                 await connection.close()
                 connection = await self._connect()
+                await connection.execute(begin)
         try:
             yield connection
             await connection.execute("ROLLBACK")
@@ -127,15 +288,71 @@ class DatabaseProber:
             await connection.close()
 
     async def _connect(self) -> psycopg.AsyncConnection[Any]:
-        connection = await psycopg.AsyncConnection.connect(
+        return await psycopg.AsyncConnection.connect(
             conninfo_of(self._url_of()),
             options=SETTINGS,
             application_name="holdpoint probe",
             connect_timeout=max(2, int(limits.PROBE_TIMEOUT_S)),
             autocommit=True,
         )
-        await connection.execute("BEGIN READ ONLY")
-        return connection
+
+
+class _Gathering:
+    """What has been found so far: a time that is over does not take it away."""
+
+    def __init__(self, base: Impact) -> None:
+        self.base = base
+        unanswered = Figure(None, Basis.UNKNOWN, "the database was not asked in time")
+        self.cascades: list[Figure] = [
+            cascade.rows if cascade.rows.basis is not Basis.NOT_ASKED else unanswered
+            for cascade in base.cascades
+        ]
+        self.busy: dict[str, int] = {}
+        self.users: list[TableUser] = []
+        self.read = base.read
+        self.failed: list[str] = []
+
+    def impact(self) -> Impact:
+        """The impact with everything that was found."""
+        base = self.base
+        cascades = tuple(
+            _with_rows(cascade, figure)
+            for cascade, figure in zip(base.cascades, self.cascades, strict=True)
+        )
+        failed = [
+            f"rows of `{each.table}` by `{each.constraint}`: {each.rows.why}"
+            for each in cascades
+            if each.rows.basis is Basis.UNKNOWN
+        ]
+        tables = tuple(
+            replace(table, busy=Figure(self.busy[table.name], Basis.EXACT))
+            if table.name in self.busy
+            else table
+            for table in base.tables
+        )
+        return replace(
+            base,
+            tables=tables,
+            cascades=cascades,
+            users=(*base.users, *self.users),
+            read=self.read,
+            failed=(*base.failed, *failed, *self.failed),
+        )
+
+
+def _with_rows(cascade: Cascade, figure: Figure) -> Cascade:
+    return replace(cascade, rows=figure)
+
+
+def _begin(view: SessionView) -> str:
+    """What opens a probe's transaction; one that a driver sends as one message."""
+    begin = "BEGIN READ ONLY"
+    if view.any_path or len(view.search_paths) > 1:
+        raise ValueError("the session's search_path is not sure")
+    if view.search_paths:
+        path = ", ".join(quoted(schema) for schema in view.search_paths[0]) or "''"
+        begin += f"; SET LOCAL search_path = {path}"
+    return begin
 
 
 def conninfo_of(url: UpstreamUrl) -> str:
@@ -159,62 +376,8 @@ def conninfo_of(url: UpstreamUrl) -> str:
     )
 
 
-async def _explained(
-    connection: psycopg.AsyncConnection[Any],
-    statement: Statement,
-    parameters: tuple[Parameter, ...] | None,
-) -> Figure:
-    if statement.tag not in EXPLAINED_TAGS:
-        return Figure(None, Basis.UNKNOWN, f"{statement.tag} cannot be explained")
-    text = f"EXPLAIN (FORMAT JSON) {statement.text}"
-    plan = await _first_value(connection, text, parameters or ())
-    if plan is None:
-        return Figure(None, Basis.UNKNOWN, "no plan came back")
-    return Figure(rows_changed(orjson.loads(plan)), Basis.ESTIMATE)
-
-
-def rows_changed(plans: list[dict[str, Any]]) -> int:
-    """Return the rows that the ModifyTable nodes of a plan take in, summed.
-
-    A ModifyTable's own count is 0 without RETURNING; what it changes is what its input delivers.
-    """
-    total = 0
-    waiting = [plan["Plan"] for plan in plans if "Plan" in plan]
-    while waiting:
-        node = waiting.pop()
-        children = node.get("Plans", [])
-        if node.get("Node Type") == "ModifyTable":
-            total += sum(
-                int(child.get("Plan Rows", 0))
-                for child in children
-                if child.get("Parent Relationship") == "Outer"
-            )
-        waiting.extend(children)
-    return total
-
-
-async def _first_value(
-    connection: psycopg.AsyncConnection[Any], text: str, parameters: tuple[Parameter, ...]
-) -> bytes | None:
-    """Run one statement with raw bind values, as the agent sent them; return its first value."""
-    pgconn = connection.pgconn
-    pgconn.send_query_params(
-        text.encode(),
-        [parameter.value for parameter in parameters],
-        param_types=[parameter.type_oid for parameter in parameters],
-        param_formats=[pq.Format.BINARY if each.binary else pq.Format.TEXT for each in parameters],
-    )
-    results = await connection.wait(generators.execute(pgconn))
-    result = results[-1]
-    if result.status == pq.ExecStatus.FATAL_ERROR:
-        message = (result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or b"").decode()
-        raise psycopg.ProgrammingError(message or "the probe failed")
-    return result.get_value(0, 0) if result.ntuples else None
-
-
-def _quoted(name: str) -> str:
-    """Return a name as ``to_regclass`` reads it exactly."""
-    return '"' + name.replace('"', '""') + '"'
+def _unknown(why: str) -> Figure:
+    return Figure(None, Basis.UNKNOWN, why)
 
 
 def _words(error: Exception) -> str:

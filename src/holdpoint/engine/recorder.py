@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, exc
 
 from holdpoint.audit.heads import key_id, public_text, sign_head
-from holdpoint.audit.record import CanonicalError, canonical_bytes
+from holdpoint.audit.record import CanonicalError, ChainedRecord, canonical_bytes
 from holdpoint.engine import opening
 from holdpoint.engine.clock import Clock, now_us
 from holdpoint.engine.headfile import HeadFile
@@ -95,6 +95,10 @@ class Recorder:
         """The key that checks this trail's heads, in base64. Known after ``start``."""
         assert self._key is not None, "start the recorder first"
         return public_text(self._key.public_key())
+
+    def recent_starts(self, limit: int, chars_max: int) -> Sequence[ChainedRecord]:
+        """Return the newest records of statements that ran; see ``store.records``."""
+        return self._store.records.recent_starts(limit, chars_max)
 
     async def start(self, about: Mapping[str, Any] | None = None) -> int:
         """Open the trail and return the number of its `trail.opened` record.

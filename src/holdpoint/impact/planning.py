@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from holdpoint.model.effects import Effect, Reading
+from holdpoint.model.effects import Effect, Reading, Statement
 from holdpoint.sql.names import Catalog
 
 PLANNED: Final = frozenset({Effect.READ, Effect.WRITE, Effect.BULK_WRITE})
@@ -32,3 +32,14 @@ def obstacle(reading: Reading, catalog: Catalog | None) -> str:
                 name = "a function" if function is None else f"`{function.label}`"
                 return f"planning would run {name}, which may do more than read"
     return ""
+
+
+def costly(statement: Statement) -> bool:
+    """Whether a read could cost anything: it uses a table or a function, and runs.
+
+    FETCH from a cursor that was judged when it was declared uses nothing by itself.
+    """
+    if not statement.objects and not statement.functions:
+        return False
+    # ANALYZE, also written ANALYSE, runs the statement; without it only the plan is shown.
+    return statement.tag != "EXPLAIN" or "analy" in statement.text.lower()

@@ -16,7 +16,7 @@ from holdpoint.model.decision import Decision
 from holdpoint.model.effects import Dialect, Reading, SessionView
 from holdpoint.model.finding import Finding
 from holdpoint.model.hold import Hold, HoldState
-from holdpoint.model.impact import Figure
+from holdpoint.model.impact import Figure, Impact, ReadCost
 from holdpoint.model.record import Record
 from holdpoint.model.target import Target, Tier
 
@@ -61,7 +61,9 @@ class Execution:
 
     ``sqlstate`` is empty on success. ``ran`` is False when the database never got to it. ``rows``
     is the count of the last command tag, -1 when the tag has none. ``complete`` is False when the
-    connection broke before the answer: the outcome is unknown.
+    connection broke before the answer: the outcome is unknown. ``changed`` is how many rows were
+    counted under a bound, those that it set off included, -1 when none were or could be counted.
+    ``rolled_back`` is True when the door took all of it back because of that count.
     """
 
     tag: str = ""
@@ -70,6 +72,8 @@ class Execution:
     duration_us: int = 0
     ran: bool = True
     complete: bool = True
+    changed: int = -1
+    rolled_back: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +105,18 @@ class Now(Step[datetime]):
 
 
 @dataclass(frozen=True, slots=True)
+class LookUpCatalog(Step[Any]):
+    """The picture of the target's catalog: a ``sql.names.Catalog``.
+
+    ``fresh`` asks for one that shows what is there now. The reply is None where the door has no
+    catalog to look at, and words where it has and the picture cannot be had.
+    """
+
+    submission: Submission
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class EstimateRows(Step[Figure]):
     """How many rows the message would change, as the planner estimates."""
 
@@ -114,6 +130,37 @@ class EstimateTableRows(Step[Figure]):
 
     submission: Submission
     reading: Reading
+
+
+@dataclass(frozen=True, slots=True)
+class EstimateReadCost(Step[ReadCost]):
+    """What the planner expects the dearest read of the message to cost."""
+
+    submission: Submission
+    reading: Reading
+
+
+@dataclass(frozen=True, slots=True)
+class RowQuery:
+    """Rows that a query would read: ``FROM …`` and all that follows, and the ``$n`` in it."""
+
+    text: str
+    parameters: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureImpact(Step[Impact]):
+    """Fill in what only the database and the trail can tell the people who are asked.
+
+    ``cascades`` has a query for each cascade of ``impact``, None where there is none. ``relations``
+    are the tables concerned by name, each with its oid and those of its partitions.
+    """
+
+    submission: Submission
+    reading: Reading
+    impact: Impact
+    cascades: tuple[RowQuery | None, ...] = ()
+    relations: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +213,11 @@ class EndHold(Step[None]):
 class Execute(Step[Execution]):
     """Let the door run the message; the reply comes when the database has answered.
 
-    ``started`` is the number of the durable record of intent, ``reading`` what the text does.
+    ``started`` is the number of the durable record of intent, ``reading`` what the text does. With
+    ``rows_max`` the door counts the rows that change and takes back what changes more, or what it
+    cannot count; None asks for no count.
     """
 
     started: int
     reading: Reading
+    rows_max: int | None = None

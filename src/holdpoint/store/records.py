@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import Connection, Row, delete, func, insert, select
 
 from holdpoint.audit.heads import SignedHead
 from holdpoint.audit.record import ChainedRecord, chain, genesis_hash
@@ -60,6 +60,20 @@ class Records:
     def recent(self, limit: int) -> Sequence[ChainedRecord]:
         """Return the newest records, newest first."""
         wanted = select(RECORDS).order_by(RECORDS.c.seq.desc()).limit(limit)
+        with self._database.reading() as connection:
+            return [_record(row) for row in connection.execute(wanted)]
+
+    def recent_starts(self, limit: int, chars_max: int) -> Sequence[ChainedRecord]:
+        """Return the newest records of statements that ran, newest first, none over a length."""
+        wanted = (
+            select(RECORDS)
+            .where(
+                RECORDS.c.kind == RecordKind.STATEMENT_STARTED.value,
+                func.length(RECORDS.c.body) <= chars_max,
+            )
+            .order_by(RECORDS.c.seq.desc())
+            .limit(limit)
+        )
         with self._database.reading() as connection:
             return [_record(row) for row in connection.execute(wanted)]
 
