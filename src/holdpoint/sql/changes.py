@@ -79,7 +79,7 @@ def _constraint(node: Node) -> NewConstraint | None:
     kind = _CONSTRAINTS.get(str(node.get("contype", "")))
     if kind is None:
         return None
-    listed: list[Any] = node.get("fk_attrs", node.get("keys", []))
+    listed: list[Any] = node.get("fk_attrs") or node.get("keys") or []
     skips = node.get("skip_validation", False)
     # The grammar writes `is_enforced` for the kinds that can be switched off, and only when on.
     unenforced = kind in ("c", "f") and not node.get("is_enforced", False)
