@@ -241,7 +241,12 @@ LOAD 'x'                                                           | server_side
 CHECKPOINT                                                         | server_side
 PREPARE TRANSACTION 'x'                                            | server_side
 COMMIT PREPARED 'x'                                                | server_side
-DO $$ BEGIN END $$                                                 | unknown
+DO $$ BEGIN END $$                                                 | read
+DO $$ BEGIN DELETE FROM t; END $$                                  | bulk_write
+DO $$ BEGIN EXECUTE 'DROP TABLE t'; END $$                         | ddl destructive
+DO $$ BEGIN EXECUTE 'DROP TABLE ' || a(); END $$                   | read unknown
+DO $$ BEGIN COMMIT; END $$                                         | session_escape
+DO LANGUAGE plpython3u $$ x $$                                     | unknown
 CALL p()                                                           | unknown
 SELECT pg_sleep(1)                                                 | read exhaustion
 SELECT pg_advisory_xact_lock(1)                                    | read exhaustion

@@ -18,8 +18,8 @@ class Code:
 
     ``statements`` are texts that the grammar accepts; an expression is one as ``SELECT
     expression``, and most are one statement. ``unknowns`` say in words what cannot be read; where
-    there are any, ``statements`` may lack some. ``ends_transactions`` tells of COMMIT and ROLLBACK.
-    Loops repeat statements: a number of rows that one of them cannot pass is no bound on the body.
+    there are any, ``statements`` may lack some. ``ends_transactions`` tells of COMMIT and ROLLBACK,
+    ``moves_cursors`` of FETCH and MOVE, which may run any portal of the session. Loops repeat statements: a number of rows that one of them cannot pass is no bound on the body.
     """
 
     def __init__(
@@ -27,10 +27,12 @@ class Code:
         statements: tuple[str, ...] = (),
         unknowns: tuple[str, ...] = (),
         ends_transactions: bool = False,
+        moves_cursors: bool = False,
     ) -> None:
         self.statements: Final = statements
         self.unknowns: Final = unknowns
         self.ends_transactions: Final = ends_transactions
+        self.moves_cursors: Final = moves_cursors
 
 
 class Collector:
@@ -42,6 +44,7 @@ class Collector:
     def __init__(self) -> None:
         self.variables: set[str] = set()
         self.ends_transactions = False
+        self.moves_cursors = False
         # Text to its line and whether the body's variables can be named in it.
         self._found: dict[tuple[str, bool], int] = {}
         self._unknowns: dict[str, None] = {}
@@ -82,7 +85,9 @@ class Collector:
             if names_variables:
                 text = with_parameters(text, nodes, self.variables)
             statements[text] = None
-        return Code(tuple(statements), tuple(self._unknowns), self.ends_transactions)
+        return Code(
+            tuple(statements), tuple(self._unknowns), self.ends_transactions, self.moves_cursors
+        )
 
 
 def is_sql(text: str) -> bool:

@@ -372,6 +372,7 @@ class _Statements(Reader):
 
     def fetch(self) -> None:
         """FETCH and MOVE: how far may be an expression; the cursor's query was read already."""
+        self.found.moves_cursors = True
         is_fetch = self.kinds[self.at] == "fetch"
         self.at += 1
         first = self.at

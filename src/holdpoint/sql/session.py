@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from holdpoint.model.effects import Effect, MarkKind, TransactionMark
+from holdpoint.sql import grammar
+from holdpoint.sql.bodies import code_in
 from holdpoint.sql.expressions import apply_setting, note_call
 from holdpoint.sql.settings import READ_ONLY_SETTINGS
 from holdpoint.sql.walk import Handler, Node, Walk, constant, option_is_on, qualified, strings
@@ -168,14 +170,47 @@ def explain(walk: Walk, node: Node, key: str) -> None:
 
 
 def do_block(walk: Walk, node: Node, key: str) -> None:
-    """DO runs code in a language; the code is not read."""
+    """DO does what the statements in its code do; what cannot be read of it is unknown."""
     language = "plpgsql"
+    body = ""
     for item in node.get("args", []):
         option: Node = item["DefElem"]
+        value = constant(option.get("arg")) or ""
         if option["defname"] == "language":
-            language = constant(option.get("arg")) or language
-    walk.unknown("runs a DO block, whose code Holdpoint does not read")
-    walk.mark(MarkKind.CODE, language, "DO")
+            language = value
+        else:
+            body = value
+    code = code_in(language, body)
+    for words in code.unknowns:
+        _doubt(walk, words)
+    for text in code.statements:
+        for item in grammar.parse(text, grammar.encode(text)):
+            _run_in_block(walk, item["stmt"])
+    if code.moves_cursors:
+        for bound in walk.portals.values():
+            walk.take(bound)
+            walk.depends_on_session = True
+    if code.ends_transactions:
+        walk.effects.add(Effect.SESSION_ESCAPE)
+        walk.mark(MarkKind.CODE, "DO", "commits or rolls back on its way")
+
+
+def _doubt(walk: Walk, words: str) -> None:
+    walk.unknown(f"runs a DO block that {words}")
+    walk.mark(MarkKind.CODE, "DO", words)
+
+
+def _run_in_block(walk: Walk, node: Node) -> None:
+    """One statement of a DO block. What it prepares may run in it, and be run after it."""
+    if "DoStmt" in node:  # its code could hold another, and so on
+        _doubt(walk, "runs another DO block")
+        return
+    inner = walk.inside(node)
+    walk.take(inner)
+    if inner.deallocates or inner.prepares:
+        walk.deallocates = "*"
+    for _, prepared in inner.prepares:
+        walk.take(prepared)
 
 
 def call_procedure(walk: Walk, node: Node, key: str) -> None:

@@ -10,12 +10,14 @@ CODE: Final = "HP5109"
 TITLE: Final = "runs code that is not read"
 MARKS: Final = frozenset((MarkKind.CODE,))
 EXAMPLES_HIT: Final[tuple[str, ...]] = (
-    "DO $$ BEGIN DELETE FROM orders; END $$",
+    "DO $$ BEGIN EXECUTE 'DELETE FROM ' || current_setting('a.b'); END $$",
+    "DO $$ BEGIN DELETE FROM orders WHERE id = 1; COMMIT; END $$",
     "CALL archive_orders(1)",
     "DO LANGUAGE plpython3u 'x'",
 )
 EXAMPLES_MISS: Final[tuple[str, ...]] = (
     "SELECT 1",
+    "DO $$ BEGIN UPDATE orders SET status = 'x' WHERE id = 1; END $$",
     "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
 )
 
@@ -23,7 +25,7 @@ EXAMPLES_MISS: Final[tuple[str, ...]] = (
 def _message(mark: Mark) -> str:
     if mark.detail == "CALL":
         return f"CALL runs the procedure `{clip(mark.subject)}`, whose body is not read"
-    return f"a DO block runs code in `{clip(mark.subject)}` that is not read"
+    return f"a DO block {clip(mark.detail)}"
 
 
 def applies(mark: Mark) -> bool:
