@@ -1,0 +1,142 @@
+"""The corpus's database on a real server, and sessions in it that speak libpq directly.
+
+Directly, because a message is sent exactly as it stands: several statements, COPY, anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+
+import psycopg
+from corpus_cases import SCHEMA
+from psycopg import pq, sql
+
+from holdpoint.embedded import EmbeddedPostgres
+
+ROLES = ("corpus_owner", "corpus_agent", "corpus_reader")
+PASSWORD = "corpus"
+_NUMBERS = count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How a message ended: the SQLSTATE (empty: no error), its words, the rows that came back."""
+
+    sqlstate: str
+    words: str
+    returned: int
+
+
+class Session:
+    """One connection. Messages go through the simple protocol unless they have parameters."""
+
+    def __init__(self, url: str, options: str = "") -> None:
+        self.connection = psycopg.connect(url, autocommit=True, options=options)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.connection.close()
+
+    def run(self, text: str, parameters: tuple[str, ...] = (), copy_data: str = "") -> Ran:
+        """Send one message and read all of its answer."""
+        pgconn = self.connection.pgconn
+        if parameters:
+            pgconn.send_query_params(text.encode(), [each.encode() for each in parameters])
+        else:
+            pgconn.send_query(text.encode())
+        ran = Ran("", "", 0)
+        while (result := pgconn.get_result()) is not None:
+            if result.status == pq.ExecStatus.COPY_IN:
+                pgconn.put_copy_data(copy_data.encode())
+                pgconn.put_copy_end()
+            elif result.status == pq.ExecStatus.COPY_OUT:
+                while pgconn.get_copy_data(0)[0] > 0:
+                    pass
+            elif result.status == pq.ExecStatus.FATAL_ERROR:
+                state = result.error_field(pq.DiagnosticField.SQLSTATE) or b"?????"
+                ran = Ran(state.decode(), result.error_message.decode(), ran.returned)
+            else:
+                ran = Ran(ran.sqlstate, ran.words, ran.returned + result.ntuples)
+        return ran
+
+    def do(self, text: str) -> None:
+        """Run a message that must work."""
+        ran = self.run(text)
+        assert not ran.sqlstate, f"{ran.words}\n{text[:500]}"
+
+    def rows(self, text: str) -> list[tuple[str | None, ...]]:
+        """Every row that one statement returns, each value as text."""
+        result = self.connection.pgconn.exec_(text.encode())
+        assert result.status == pq.ExecStatus.TUPLES_OK, result.error_message.decode()
+        values = [
+            [result.get_value(row, column) for column in range(result.nfields)]
+            for row in range(result.ntuples)
+        ]
+        return [tuple(None if v is None else v.decode() for v in row) for row in values]
+
+
+class CorpusDatabase:
+    """The database as `schema.sql` makes it; sessions may change it only if they roll back."""
+
+    def __init__(self, server: EmbeddedPostgres, name: str) -> None:
+        self.server = server
+        self.name = name
+
+    def url(self, role: str, name: str = "") -> str:
+        """Where a role of the corpus connects; ``superuser`` is the server's own."""
+        database = name or self.name
+        if role == "superuser":
+            return self.server.url(database=database)
+        return self.server.url(f"corpus_{role}", PASSWORD, database=database)
+
+    def session(self, role: str, options: str = "") -> Session:
+        """A new session in the database itself."""
+        return Session(self.url(role), options)
+
+    @contextmanager
+    def copy(self) -> Iterator[CorpusDatabase]:
+        """A copy for one case that commits; nobody may be connected to the original."""
+        name = f"corpus_copy_{next(_NUMBERS)}"
+        with psycopg.connect(self.server.url(), autocommit=True) as admin:
+            new, old = sql.Identifier(name), sql.Identifier(self.name)
+            # FILE_COPY: a fresh database has little to log, and nothing here is durable.
+            admin.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER corpus_owner").format(new, old)
+            )
+            try:
+                yield CorpusDatabase(self.server, name)
+            finally:
+                admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(new))
+
+
+@contextmanager
+def corpus_databases(server: EmbeddedPostgres) -> Iterator[tuple[CorpusDatabase, CorpusDatabase]]:
+    """Make the database twice: one to work in, one to copy from, which nobody connects to."""
+    names = ("corpus", "corpus_template")
+    with psycopg.connect(server.url(), autocommit=True) as admin:
+        for role in ROLES:
+            admin.execute(
+                sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), PASSWORD)
+            )
+        admin.execute("CREATE ROLE corpus_writers; GRANT corpus_writers TO corpus_agent")
+        admin.execute(f"CREATE DATABASE {names[1]} TEMPLATE template0 OWNER corpus_owner")
+        template = CorpusDatabase(server, names[1])
+        with template.session("superuser") as session:
+            session.do("ALTER SCHEMA public OWNER TO corpus_owner")
+            session.do("SET SESSION AUTHORIZATION corpus_owner")
+            session.do(SCHEMA.read_text())
+            # ANALYZE runs the expressions of indexes, and they write.
+            session.do("RESET SESSION AUTHORIZATION; ANALYZE; DELETE FROM audit_log WHERE id > 0")
+        admin.execute(f"CREATE DATABASE {names[0]} TEMPLATE {names[1]} OWNER corpus_owner")
+        try:
+            yield CorpusDatabase(server, names[0]), template
+        finally:
+            for name in names:
+                admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+            for role in (*ROLES, "corpus_writers"):
+                admin.execute(f"DROP ROLE {role}")

@@ -1,0 +1,39 @@
+"""What the reader says of every case, against the truth that `test_corpus_truth.py` has proven."""
+
+from __future__ import annotations
+
+import pytest
+from corpus_cases import Case, cases
+from corpus_reading import covered, read_text
+
+from holdpoint.model.effects import Effect
+
+CASES = cases()
+READ = frozenset({Effect.READ})
+
+
+def marked(gap: str) -> list[object]:
+    """The cases as parameters; those with a known gap must fail, so that a repair is noticed."""
+    return [
+        pytest.param(
+            case,
+            id=case.id,
+            marks=[pytest.mark.xfail(reason=getattr(case, gap))] if getattr(case, gap) else [],
+        )
+        for case in CASES
+    ]
+
+
+@pytest.mark.parametrize("case", marked("known_gap_text"))
+def test_without_a_catalog(case: Case) -> None:
+    """Never less than the truth, unless it says `unknown` or the limit is a documented one."""
+    said = read_text(case).effects
+    if case.limit:
+        assert Effect.UNKNOWN not in said, "it sees that much now: the limit is none any more"
+        assert case.harmless or not covered(case.effects, said), "it is seen now"
+    elif case.catalog or case.opaque:
+        assert Effect.UNKNOWN in said, "only a catalog can tell"
+    elif case.harmless:
+        assert said - READ == case.harmful, "no more and no less"
+    else:
+        assert covered(case.effects, said)
