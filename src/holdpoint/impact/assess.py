@@ -11,15 +11,18 @@ from dataclasses import replace
 from typing import Any, Final
 
 from holdpoint.impact.joins import cascade_queries
-from holdpoint.impact.planning import obstacle
+from holdpoint.impact.picture import describe
+from holdpoint.impact.planning import obstacle, runs_functions
 from holdpoint.impact.resolving import descendants
-from holdpoint.model.effects import Effect, Reading
-from holdpoint.model.impact import Basis, Fact, Figure, Impact, ReadCost
+from holdpoint.model.effects import Access, Effect, Reading
+from holdpoint.model.impact import Basis, Fact, Figure, Impact, ReadCost, TableImpact
 from holdpoint.model.steps import (
     EstimateReadCost,
     EstimateRows,
     EstimateTableRows,
+    LookUpCatalog,
     MeasureImpact,
+    RowQuery,
     Step,
     Submission,
 )
@@ -29,15 +32,15 @@ _CHANGES: Final = frozenset({Effect.WRITE, Effect.BULK_WRITE})
 
 
 def assess(
-    submission: Submission,
-    reading: Reading,
-    needed: frozenset[Fact],
-    catalog: Catalog | None = None,
+    submission: Submission, reading: Reading, needed: frozenset[Fact]
 ) -> Generator[Step[Any], Any, Impact]:
     """Ask for the ``needed`` facts; every figure comes with its basis."""
     impact = Impact()
     if not needed:
         return impact
+    catalog = None
+    if any(runs_functions(statement) for statement in reading.statements):
+        catalog = yield from _catalog(submission)
     danger = obstacle(reading, catalog)
     if Fact.ROWS in needed:
         rows = rows_proven(reading)
@@ -73,15 +76,49 @@ def rows_proven(reading: Reading) -> Figure | None:
 
 
 def gather(
-    submission: Submission, reading: Reading, impact: Impact, catalog: Catalog | None
+    submission: Submission, reading: Reading, impact: Impact
 ) -> Generator[Step[Any], Any, Impact]:
     """Add what people judge by to the facts that the decision rests on."""
-    queries = cascade_queries(reading, impact.cascades, catalog) if catalog is not None else ()
-    if obstacle(reading, catalog):
-        queries = tuple(None for _ in queries)
+    catalog = yield from _catalog(submission)
+    told = describe(reading, catalog, own_role=submission.role)
+    impact = replace(
+        told,
+        rows=impact.rows,
+        table_rows=impact.table_rows,
+        read=impact.read,
+        tables=_with_rows(told.tables, reading, impact.rows),
+    )
+    queries: tuple[RowQuery | None, ...] = tuple(None for _ in impact.cascades)
+    if catalog is not None and not obstacle(reading, catalog):
+        queries = cascade_queries(reading, impact.cascades, catalog)
     relations = _relations(impact, catalog) if catalog is not None else ()
     found: Impact = yield from MeasureImpact(submission, reading, impact, queries, relations)
     return found
+
+
+def _catalog(submission: Submission) -> Generator[Step[Any], Any, Catalog | None]:
+    """The picture of the target's catalog; None where there is none to be had."""
+    found = yield from LookUpCatalog(submission)
+    return found if isinstance(found, Catalog) else None
+
+
+def _with_rows(
+    tables: tuple[TableImpact, ...], reading: Reading, rows: Figure
+) -> tuple[TableImpact, ...]:
+    """Put the rows that change beside the one table that they are rows of."""
+    changed = {
+        use.label
+        for statement in reading.statements
+        for use in statement.objects
+        if use.access is Access.WRITE
+    }
+    if len(changed) != 1:
+        return tables
+    name = changed.pop()
+    return tuple(
+        replace(table, rows=rows) if name in (table.name, table.name.rpartition(".")[2]) else table
+        for table in tables
+    )
 
 
 def _relations(impact: Impact, catalog: Catalog) -> tuple[tuple[str, tuple[int, ...]], ...]:

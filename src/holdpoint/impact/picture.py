@@ -294,7 +294,7 @@ def _table(load: _Load, catalog: Catalog | None) -> TableImpact:
     partitioned = relation.kind is RelationKind.PARTITIONED
     return replace(
         impact,
-        rows=_rows(stored),
+        table_rows=_rows(stored),
         size_bytes=_size(stored),
         indexes=_maintained(load, relation),
         partitions=len(below) if partitioned else 0,

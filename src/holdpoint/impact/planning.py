@@ -24,14 +24,22 @@ def obstacle(reading: Reading, catalog: Catalog | None) -> str:
     if not reading.effects <= PLANNED or reading.unknowns:
         return "it does more than change rows"
     for statement in reading.statements:
-        if statement.called <= _READ or catalog is None:
+        if not runs_functions(statement):
             continue
         for oid in statement.reached:
-            function = catalog.function(oid)
+            function = catalog.function(oid) if catalog is not None else None
             if function is None or function.volatility != "v":
                 name = "a function" if function is None else f"`{function.label}`"
                 return f"planning would run {name}, which may do more than read"
     return ""
+
+
+def runs_functions(statement: Statement) -> bool:
+    """Whether users' functions that do more than read are among what the statement runs.
+
+    Built-in functions that do more than read are all volatile.
+    """
+    return bool(statement.reached) and not statement.called <= _READ
 
 
 def costly(statement: Statement) -> bool:
