@@ -1,110 +1,136 @@
 """Whether a filter bounds an UPDATE, DELETE or MERGE, or is one in name only.
 
-A filter is effective when it compares a column of the target with something that is not itself.
-What is not provably so counts as no filter: ``bulk_write`` is held or counted, never lost. Known
-limits, by design: arithmetic identities (``id - id = 0``) and filters that every row happens to
-meet (``id > -1``) look effective; the row count, asked before such a statement runs, sees those.
+A filter is effective when it compares something that follows a column of the target with something
+that does not come from the target itself. What is not provably so counts as no filter:
+``bulk_write`` is held or counted, never lost. Known limit, by design: filters that every row
+happens to meet (``id > -1``, ``status IN`` every status there is) look effective; the row count,
+asked before such a statement runs, and the bound, enforced while it runs, see those.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from holdpoint.model.limits import FILTER_DEPTH_MAX
+from holdpoint.model.catalog import RelationKind
+from holdpoint.model.limits import FILTER_DEPTH_MAX, PARTNER_HOPS_MAX, SUBQUERY_LIMIT_ROWS_MAX
+from holdpoint.sql.keys import limit_of
+from holdpoint.sql.operands import follows, range_of
+from holdpoint.sql.subqueries import aggregates, conjuncts, follows_key, may_give
+from holdpoint.sql.targets import (
+    NOTHING_KNOWN,
+    Relations,
+    Target,
+    alias_of,
+    column_of,
+    leaves,
+    mentions,
+    own_columns,
+)
 from holdpoint.sql.tautologies import (
-    MIRRORED,
-    OPPOSITE,
-    Test,
-    chooses,
-    has_opposites,
+    always_true,
+    has_parameter,
+    has_query,
     leaves_no_gap,
     list_items,
     makes_null,
     meets_everything,
+    simple_test,
 )
+from holdpoint.sql.truths import against_truth, constants_differ, is_false, is_null
 from holdpoint.sql.walk import Node, constant, strings
 
 
-class Target:
-    """The table that is changed: the name its columns are qualified with, and its own name.
-
-    ``alone`` tells that no other relation is in scope, so that an unqualified column is its own.
-    ``others`` are the column names that other relations in scope are known to export.
-    """
-
-    def __init__(self, relation: Node, sources: list[Any], ctes: list[Any] | None = None) -> None:
-        alias: Node = relation.get("alias", {})
-        self.relname: str = relation.get("relname", "")
-        self.schema: str = relation.get("schemaname", "")
-        self.name: str = alias.get("aliasname", "") or self.relname
-        self.alone = not sources
-        # Names that give all rows of the table: its own, and CTEs that copy it.
-        self.selves: set[str] = {self.relname}
-        for item in ctes or []:
-            cte: Node = item["CommonTableExpr"]
-            if _unfiltered_self(cte.get("ctequery", {}), self, 0):
-                self.selves.add(cte["ctename"])
-        # The table a second time: `a.id = b.id` is then true for every row.
-        self.twice = any(_copies(source, self, 0) for source in sources)
-        self.others: set[str] = set()
-        for source in sources:
-            _exports(source, self.others)
-
-    def inner(self, query: Node) -> Target:
-        """The same target seen from inside a subquery: only qualified columns are its own."""
-        copy = Target({"relname": self.relname, "schemaname": self.schema}, [])
-        copy.name = self.name
-        copy.selves = self.selves
-        copy.alone = not query.get("fromClause")
-        copy.twice = any(_copies(item, self, 0) for item in query.get("fromClause", []))
-        if not copy.alone and self.name in _names(query):
-            copy.name = ""  # hidden by an inner relation of that name
-        return copy
+def target_of(
+    relation: Node, sources: list[Any], ctes: list[Any], names: Relations = NOTHING_KNOWN
+) -> Target:
+    """The table that is changed, beside ``sources``, under the CTEs of its statement."""
+    target = Target(relation, sources, names)
+    _find_copies(target, ctes, 0)
+    return target
 
 
-def _copies(item: Any, target: Target, depth: int) -> bool:
-    """Whether a FROM item is the target's table again, or a subquery that gives all its rows."""
-    if not isinstance(item, dict):
-        return False
-    if "RangeVar" in item:
-        return item["RangeVar"].get("relname", "") in target.selves
+def _find_copies(target: Target, ctes: list[Any], depth: int) -> None:
+    """Note which CTEs and FROM items give the target's rows again, all of them."""
+    for item in ctes:
+        cte: Node = item["CommonTableExpr"]
+        if gives_all(cte.get("ctequery", {}).get("SelectStmt", {}), target, depth):
+            target.selves.add(cte["ctename"])
+    for kind, node in leaves(target.sources):
+        if _copies(kind, node, target, depth):
+            target.copies.add(alias_of(node))
+
+
+def _copies(kind: str, node: Node, target: Target, depth: int) -> bool:
+    """Whether a FROM item is the target's table again, or gives all its rows."""
     if depth > FILTER_DEPTH_MAX:
         return True
-    subquery: Node = item.get("RangeSubselect", {}).get("subquery", {})
-    return bool(subquery) and _unfiltered_self(subquery, target, depth)
+    if kind == "RangeSubselect":
+        return gives_all(node.get("subquery", {}).get("SelectStmt", {}), target, depth + 1)
+    if kind != "RangeVar":
+        return False
+    if node.get("relname", "") in target.selves:
+        return True
+    found = target.names.of(node)
+    views = (RelationKind.VIEW, RelationKind.MATERIALIZED_VIEW)
+    return found is not None and found.kind in views and target.relname in found.definition
 
 
-def _exports(source: Any, names: set[str]) -> None:
-    """Collect the column names a FROM item gives, as far as the text shows them."""
-    if not isinstance(source, dict):
-        return
-    for node in source.values():
-        if not isinstance(node, dict):
+def gives_all(query: Node, target: Target, depth: int) -> bool:
+    """Whether a query may give every row of the target's table again.
+
+    It does when it reads the table (or a copy) without a filter and without a LIMIT that bounds.
+    """
+    if depth > FILTER_DEPTH_MAX:
+        return True
+    limit = limit_of(query)
+    if limit is not None and limit <= SUBQUERY_LIMIT_ROWS_MAX:
+        return False
+    operation: str = query.get("op", "SETOP_NONE")
+    if operation != "SETOP_NONE":
+        left = gives_all(query.get("larg", {}), target, depth + 1)
+        if operation == "SETOP_EXCEPT":
+            return left
+        right = gives_all(query.get("rarg", {}), target, depth + 1)
+        return (left and right) if operation == "SETOP_INTERSECT" else (left or right)
+    sources: list[Any] = query.get("fromClause", [])
+    inner = target.inner(query)
+    ctes: list[Any] = query.get("withClause", {}).get("ctes", [])
+    inner.selves = set(target.selves)
+    inner.copies = set()
+    _find_copies(inner, ctes, depth + 1)
+    if not inner.copies:
+        return False
+    return not any(
+        bounds(query.get("whereClause"), again, depth + 1) for again in _readers(sources, inner)
+    )
+
+
+def _readers(sources: list[Any], inner: Target) -> list[Target]:
+    """Each FROM item that copies the target, as a target of the subquery's own filter."""
+    found: list[Target] = []
+    items = leaves(sources)
+    for kind, node in items:
+        if alias_of(node) not in inner.copies:
             continue
-        alias: Node = node.get("alias", {})
-        names.update(strings(alias.get("colnames", [])))
-        query: Node = node.get("subquery", {})
-        for item in query.get("SelectStmt", {}).get("targetList", []):
-            result: Node = item.get("ResTarget", {})
-            if "name" in result:
-                names.add(result["name"])
-            else:
-                names.update(strings(result.get("val", {}).get("ColumnRef", {}).get("fields", [])))
-
-
-def _names(query: Node) -> set[str]:
-    """The names under which the relations of a query's FROM list are known, at its top level."""
-    found: set[str] = set()
-    for item in query.get("fromClause", []):
-        for node in item.values():
-            alias: Node = node.get("alias", {})
-            found.add(alias.get("aliasname", node.get("relname", "")))
+        others: list[Any] = [{k: n} for k, n in items if n is not node]
+        is_table = kind == "RangeVar" and node.get("relname", "") == inner.relname
+        relation = node if is_table else {"alias": {"aliasname": alias_of(node)}}
+        reader = Target(relation, others, inner.names)
+        if not is_table:
+            reader.relation = None
+            reader.relname = inner.relname
+        reader.selves = inner.selves
+        found.append(reader)
     return found
 
 
 def bounds(condition: Any, target: Target, depth: int = 0) -> bool:
     """Whether ``condition`` (a node, or None) leaves out rows of ``target``."""
-    return condition is not None and _effective(condition, target, False, depth)
+    if condition is None:
+        return False
+    if target.where is None:
+        target.where = condition
+    return _effective(condition, target, False, depth)
 
 
 def _effective(node: Node, target: Target, negated: bool, depth: int) -> bool:
@@ -116,13 +142,11 @@ def _effective(node: Node, target: Target, negated: bool, depth: int) -> bool:
         if kind == "A_Expr":
             return _comparison(value, target, negated, depth + 1)
         if kind == "ColumnRef":
-            return _own(value, target) != ""
+            return target.own(value) != ""
         if kind == "CurrentOfExpr":
             return not negated
         if kind == "NullTest":
-            is_null = value["nulltesttype"] == "IS_NULL"
-            own = _columns(value["arg"], target)
-            return is_null != negated and bool(own) and not makes_null(value["arg"])
+            return _null_test(value, target, negated)
         if kind == "BooleanTest":
             return _truth_test(value, target, negated, depth + 1)
         if kind == "SubLink":
@@ -134,8 +158,22 @@ def _effective(node: Node, target: Target, negated: bool, depth: int) -> bool:
         if kind == "TypeCast":
             return _cast(value, target, negated, depth + 1)
         if kind == "A_Const":
-            return _is_false(node, negated)
+            return is_false(node, negated)
     return False
+
+
+def _null_test(node: Node, target: Target, negated: bool) -> bool:
+    """``x IS NULL`` where x is not made NULL; ``x IS NOT NULL`` where a catalog says it may be."""
+    arg: Node = node["arg"]
+    if (node["nulltesttype"] == "IS_NULL") != negated:
+        own = bool(own_columns(arg, target))
+        made = makes_null(arg) or has_parameter(arg) or has_query(arg)
+        return own and not made
+    reference: Node | None = arg.get("ColumnRef")
+    if reference is None or target.relation is None:
+        return False
+    column = column_of(target.relation, target.own(reference))
+    return column is not None and not column.not_null
 
 
 def _truth_test(node: Node, target: Target, negated: bool, depth: int) -> bool:
@@ -145,11 +183,12 @@ def _truth_test(node: Node, target: Target, negated: bool, depth: int) -> bool:
     arg: Node = node["arg"]
     if kind in ("IS_UNKNOWN", "IS_NOT_UNKNOWN"):
         is_unknown = positive != negated
-        return is_unknown and bool(_columns(arg, target)) and not makes_null(arg)
+        made = makes_null(arg) or has_parameter(arg) or has_query(arg)
+        return is_unknown and bool(own_columns(arg, target)) and not made
     turned = kind in ("IS_FALSE", "IS_NOT_TRUE")
-    if positive == negated and makes_null(arg):  # an x that is always NULL is met here
-        return False
-    if turned and not _columns(arg, target):
+    if positive == negated and (makes_null(arg) or has_parameter(arg) or has_query(arg)):
+        return False  # an x that is always NULL is met here
+    if turned and not own_columns(arg, target):
         return False
     return _effective(arg, target, turned != negated, depth)
 
@@ -159,20 +198,9 @@ def _cast(node: Node, target: Target, negated: bool, depth: int) -> bool:
     arg: Node = node["arg"]
     if strings(node.get("typeName", {}).get("names", []))[-1:] != ["bool"]:
         return False
-    if "TypeCast" in arg and _columns(arg, target):
+    if "TypeCast" in arg and own_columns(arg, target):
         return _cast(arg["TypeCast"], target, negated, depth)
     return "TypeCast" not in arg and _effective(arg, target, negated, depth)
-
-
-def _is_false(node: Node, negated: bool) -> bool:
-    """A constant that no row meets bounds best of all. NULL is met by no row, negated or not."""
-    value: Node = node["A_Const"]
-    if value.get("isnull", False):
-        return True
-    words = (constant(node) or "").strip().lower()
-    if words in ("false", "f", "no", "n", "off", "0"):
-        return not negated
-    return negated and words in ("true", "t", "yes", "y", "on", "1")
 
 
 def _boolean(node: Node, target: Target, negated: bool, depth: int) -> bool:
@@ -184,18 +212,16 @@ def _boolean(node: Node, target: Target, negated: bool, depth: int) -> bool:
         return any(_effective(arg, target, negated, depth) for arg in args)
     if not all(_effective(arg, target, negated, depth) for arg in args):
         return False
-    found = _alternatives(args, negated)
-    if has_opposites(found):
+    whole: Node = {"BoolExpr": node}
+    if always_true(whole, negated):
         return False
-    tests = [_simple_test(arg, target, turned) for arg, turned in found]
+    found = _alternatives(args, negated)
+    tests = [simple_test(arg, turned) for arg, turned in found]
     return not leaves_no_gap([test for test in tests if test is not None])
 
 
 def _alternatives(args: list[Node], negated: bool) -> list[tuple[Node, bool]]:
-    """The alternatives of an OR with the ORs and NOTs in it resolved: ``(test, negated)``.
-
-    ``x AND true`` counts as x: what bounds nothing in an AND is left out.
-    """
+    """The alternatives of an OR with the ORs and NOTs in it resolved: ``(test, negated)``."""
     found: list[tuple[Node, bool]] = []
     stack = [(arg, negated) for arg in args]
     while stack:
@@ -213,8 +239,6 @@ def _alternatives(args: list[Node], negated: bool) -> list[tuple[Node, bool]]:
             telling = [part for part in parts if not _says_nothing(part)]
             if len(telling) == 1:
                 stack.append((telling[0], turned))
-            else:
-                found.append((node, turned))
     return found
 
 
@@ -222,15 +246,14 @@ def _says_nothing(node: Node) -> bool:
     """A part of an AND that is a constant, compares constants, or asks for NULL."""
     if "NullTest" in node:
         return True
-    _, names, _ = _mentions(node, Target({}, []))
-    return not names
+    return not any(mentions(node, Target({}, [], NOTHING_KNOWN)))
 
 
 def _all_or_false(args: list[Node], target: Target, negated: bool, depth: int) -> bool:
     found = False
     for arg in args:
         if "A_Const" in arg:
-            if not _is_false(arg, negated):
+            if not is_false(arg, negated):
                 return False
         elif _effective(arg, target, negated, depth):
             found = True
@@ -239,158 +262,138 @@ def _all_or_false(args: list[Node], target: Target, negated: bool, depth: int) -
     return found
 
 
-def _simple_test(node: Node, target: Target, negated: bool) -> Test | None:
-    test = node.get("NullTest")
-    if test is not None:
-        columns = _columns(test["arg"], target)
-        is_null = (test["nulltesttype"] == "IS_NULL") != negated
-        # NOT NULL never counts as effective, so that an alternative of it is never asked here.
-        return (columns.pop(), "=" if is_null else "<>", "NULL") if columns else None
-    column = node.get("ColumnRef")
-    if column is not None:
-        name = _own(column, target)
-        return (name, "<>" if negated else "=", "true") if name else None
-    compared = node.get("A_Expr")
-    if compared is None or compared["kind"] not in ("AEXPR_OP", "AEXPR_LIKE"):
-        return None
-    left, other = compared.get("lexpr", {}).get("ColumnRef"), compared.get("rexpr")
-    symbol: str = strings(compared["name"])[-1]
-    if left is None:
-        left, other = (other or {}).get("ColumnRef"), compared.get("lexpr")
-        symbol = MIRRORED.get(symbol, "")
-    if left is None:
-        return None
-    name = _own(left, target)
-    if negated:
-        symbol = OPPOSITE.get(symbol, "")
-    return (name, symbol, _text(other)) if name and symbol else None
-
-
-def _text(node: Any) -> str:
-    """A comparable form of a simple operand; other operands are equal to nothing."""
-    value = constant(node)
-    if value is None:
-        if isinstance(node, dict) and "ParamRef" in node:
-            return f"${node['ParamRef'].get('number', 0)}"
-        return f"?{id(node)}"
-    is_text = isinstance(node, dict) and "sval" in node.get("A_Const", {})
-    return f"'{value}" if is_text else value
-
-
-# System columns (manual, section 5.6) that most often hold one value for the whole table.
-_SAME_IN_EVERY_ROW: Final = frozenset(("tableoid", "cmin", "cmax", "xmax"))
-
-
-def _own(reference: Node, target: Target) -> str:
-    """The name of the target's column that a ColumnRef means; empty when it may be another's."""
-    fields = strings(reference["fields"])
-    if fields[-1] in _SAME_IN_EVERY_ROW:
-        return ""
-    if len(fields) == 1:
-        name = fields[0]
-        if not target.alone or name in target.others:
-            return ""
-        return name if name not in (target.name, "*") else ""  # the whole row
-    return fields[-1] if fields[-2] == target.name and fields[-1] != "*" else ""
-
-
-def _columns(node: Any, target: Target) -> set[str]:
-    """The target's columns that an expression mentions, subqueries' qualified ones included."""
-    own, _, _ = _mentions(node, target)
-    return own
-
-
-def _mentions(node: Any, target: Target) -> tuple[set[str], set[str], set[str]]:
-    """``(columns of the target, columns of anything, unqualified ones)`` in an expression."""
-    own: set[str] = set()
-    any_name: set[str] = set()
-    loose: set[str] = set()
-    stack: list[tuple[Any, Target]] = [(node, target)]
-    while stack:
-        item, seen_by = stack.pop()
-        if isinstance(item, list):
-            stack.extend([(part, seen_by) for part in item])
-        elif isinstance(item, dict):
-            for key, value in item.items():
-                if key == "ColumnRef":
-                    name = _own(value, seen_by)
-                    if name:
-                        own.add(name)
-                    fields = strings(value["fields"])
-                    any_name.add(fields[-1])
-                    if len(fields) == 1:
-                        loose.add(fields[0])
-                elif key == "SelectStmt":
-                    stack.append((value, seen_by.inner(value)))
-                else:
-                    stack.append((value, seen_by))
-    return own, any_name, loose
-
-
 def _comparison(node: Node, target: Target, negated: bool, depth: int) -> bool:
-    """A comparison of the target's column with something that mentions no such column."""
-    truth = _against_truth(node, negated)
+    """A comparison of what follows the target's column with what does not come from the target."""
+    truth = against_truth(node, negated)
     if truth is not None:
         return _effective(truth[0], target, truth[1], depth)
-    left, left_names, left_loose = _mentions(node.get("lexpr"), target)
-    right, right_names, right_loose = _mentions(node.get("rexpr"), target)
+    left_node, right_node = node.get("lexpr"), node.get("rexpr")
+    left, left_qualifiers, left_loose = mentions(left_node, target)
+    right, right_qualifiers, right_loose = mentions(right_node, target)
     kind: str = node["kind"]
     symbol: str = strings(node["name"])[-1]
-    if not left_names and not right_names and not _queries(node):
-        return _constants_differ(node, symbol, negated)
-    common = left_names & right_names
-    if left & right or (common and (target.twice or common & (left_loose | right_loose))):
+    qualifiers, loose = left_qualifiers | right_qualifiers, left_loose | right_loose
+    own = left | right
+    if not own and not qualifiers and not loose and not _queries(node):
+        return constants_differ(node, symbol, negated)
+    if left & right or left & right_loose or right & left_loose:
         return False
-    if not left and not right:
-        return _join(left_names, right_names, node, target)
-    if chooses(node.get("lexpr")) or chooses(node.get("rexpr")):
-        return False
-    if {target.name} & (left_loose | right_loose) and left | right:
+    if target.copies & qualifiers or (target.copies and loose and target.relation is None):
+        return False  # the table a second time: `a.id = b.id` holds for every row
+    if not own:
+        return target.relation is None and _join(node, target)
+    if target.name in loose or target.name in qualifiers:
         return False  # the whole row beside one of its columns
-    if not left and any(not _columns(item, target) for item in list_items(node)):
-        return False  # `1 IN (id, 1)`
+    if not _sides_follow(node, target, symbol, negated):
+        return False
     if kind in ("AEXPR_DISTINCT", "AEXPR_NOT_DISTINCT"):
         is_not_null = (kind == "AEXPR_DISTINCT") != negated
-        return not (is_not_null and _is_null(node.get("rexpr"), node.get("lexpr")))
-    if meets_everything(node, negated):
+        return not (is_not_null and is_null(right_node, left_node))
+    side = left_node if left else right_node
+    if meets_everything(node, negated, range_of(side, target)):
         return False
-    return not _same_table(node.get("rexpr"), target, symbol, depth)
+    if kind == "AEXPR_OP" and symbol == "=" and not negated:
+        return not _covers(left_node, right_node, target, depth)
+    return not _reads_all(right_node, target, depth) and not _reads_all(left_node, target, depth)
 
 
-def _against_truth(node: Node, negated: bool) -> tuple[Node, bool] | None:
-    """``(x = 1) = true`` says what ``x = 1`` says; ``(x IS NULL) = false`` its opposite."""
-    symbol: str = strings(node["name"])[-1]
-    kind: str = node["kind"]
-    if symbol not in ("=", "<>") or kind not in _COMPARES_TRUTH:
-        return None
-    turned = (symbol == "<>" and kind == "AEXPR_OP") or kind == "AEXPR_DISTINCT"
-    for side, other in (("lexpr", "rexpr"), ("rexpr", "lexpr")):
-        word = constant(node.get(side))
-        test: Node = node.get(other, {})
-        if word is None or not _is_test(test):
+def _sides_follow(node: Node, target: Target, symbol: str, negated: bool) -> bool:
+    """Whether what mentions the target's columns follows them, on either side."""
+    is_equality = (symbol == "=") != negated
+    found = False
+    for name in ("lexpr", "rexpr"):
+        side = node.get(name)
+        if not isinstance(side, dict) or not own_columns(side, target):
             continue
-        if (kind == "AEXPR_DISTINCT") != negated and kind != "AEXPR_OP" and makes_null(test):
-            return {}, False  # what is always NULL is always distinct from a truth
-        is_false = word.strip().lower() in ("false", "f", "no", "n", "off", "0")
-        return test, (turned != is_false) != negated
-    return None
+        items = _operands(node, name)
+        telling = [follows(item, target) for item in items]
+        if not any(telling):
+            if not _looks_up(side, target):
+                return False
+            continue
+        # Of two rows that must be equal one pair is enough. Else `(1, id) <> (2, 5)` and
+        # `1 IN (id, 1)` hold for all; beside a column on the left a list may have constants.
+        enough = all(telling) or (is_equality and "RowExpr" in side)
+        if not enough and (not found or _own_unfollowed(items, target)):
+            return False
+        found = True
+    return found
 
 
-_COMPARES_TRUTH: Final = frozenset(("AEXPR_OP", "AEXPR_DISTINCT", "AEXPR_NOT_DISTINCT"))
-_TESTS: Final = frozenset(("BoolExpr", "NullTest", "BooleanTest"))
+def _operands(node: Node, name: str) -> list[Any]:
+    """One side of a comparison: the parts of a row or a list, or itself."""
+    side: Node = node[name]
+    for kind, field in (("RowExpr", "args"), ("List", "items")):
+        if kind in side:
+            parts: list[Any] = side[kind].get(field, [])
+            return parts
+    return (list_items(node) if name == "rexpr" else []) or [side]
 
 
-def _is_test(node: Node) -> bool:
-    """Whether an expression is a test, as its form shows."""
-    compared: Node = node.get("A_Expr", {})
-    if compared and compared["kind"] == "AEXPR_OP":
-        return strings(compared["name"])[-1] in OPPOSITE
-    return bool(compared) or bool(_TESTS & set(node))
+def _own_unfollowed(items: list[Any], target: Target) -> bool:
+    return any(own_columns(item, target) and not follows(item, target) for item in items)
 
 
-def _is_null(*sides: Any) -> bool:
+def _looks_up(side: Any, target: Target) -> bool:
+    """A correlated scalar subquery on another table, to compare a column with."""
+    link: Node = side.get("SubLink", {}) if isinstance(side, dict) else {}
+    if link.get("subLinkType") != "EXPR_SUBLINK":
+        return False
+    query: Node = link.get("subselect", {}).get("SelectStmt", {})
+    inner = target.inner(query)
+    inner.copies = set()
+    _find_copies(inner, query.get("withClause", {}).get("ctes", []), 1)
+    return not inner.copies and bool(query.get("fromClause")) and not has_query(query)
+
+
+def _reads_all(node: Any, target: Target, depth: int) -> bool:
+    """Whether a subquery somewhere within may give all rows of the target's own table."""
+    stack: list[Any] = [node]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, list):
+            stack.extend(item)
+        elif isinstance(item, dict):
+            for key, value in item.items():
+                if key == "SelectStmt":
+                    if gives_all(value, target, depth + 1):
+                        return True
+                else:
+                    stack.append(value)
+    return False
+
+
+def _covers(left: Any, right: Any, target: Target, depth: int) -> bool:
+    """Whether ``left = right`` joins every row: along a NOT NULL foreign key, to all partners."""
+    for own_side, other in ((left, right), (right, left)):
+        own = own_side.get("ColumnRef") if isinstance(own_side, dict) else None
+        reference = other.get("ColumnRef") if isinstance(other, dict) else None
+        if own is None or reference is None or not target.own(own):
+            continue
+        alias = target.partner_of(reference)
+        partner = target.partners.get(alias)
+        column = strings(reference["fields"])[-1]
+        if partner is not None and follows_key(target, target.own(own), partner, column):
+            return not _partner_bounded(target, alias, depth)
+    return False
+
+
+def _partner_bounded(target: Target, alias: str, depth: int) -> bool:
+    """Whether the rest of the condition leaves out rows of a partner, and so of the target."""
+    if target.hops >= PARTNER_HOPS_MAX:
+        return False
+    others: list[Any] = [{"RangeVar": target.node}]
+    node: Node = {}
+    for kind, item in leaves(target.sources):
+        if alias_of(item) == alias:
+            node = item
+        else:
+            others.append({kind: item})
+    partner = Target(node, others, target.names)
+    partner.where, partner.hops = target.where, target.hops + 1
     return any(
-        isinstance(side, dict) and side.get("A_Const", {}).get("isnull", False) for side in sides
+        not own_columns(part, target) and _effective(part, partner, False, depth + 1)
+        for part in conjuncts(target)
     )
 
 
@@ -398,11 +401,11 @@ def _queries(node: Node) -> bool:
     return any("SubLink" in side for side in (node.get("lexpr", {}), node.get("rexpr", {})))
 
 
-def _join(left: set[str], right: set[str], node: Node, target: Target) -> bool:
+def _join(node: Node, target: Target) -> bool:
     """An unqualified column against another relation's: taken for a join with the target."""
-    for side, other in (("lexpr", right), ("rexpr", left)):
+    for side, other in (("lexpr", "rexpr"), ("rexpr", "lexpr")):
         reference = node.get(side, {}).get("ColumnRef")
-        if reference is None or not other or not target.name:
+        if reference is None or not any(mentions(node.get(other), target)) or not target.name:
             continue
         fields = strings(reference["fields"])
         if len(fields) == 1 and fields[0] not in target.others and not target.alone:
@@ -410,74 +413,84 @@ def _join(left: set[str], right: set[str], node: Node, target: Target) -> bool:
     return False
 
 
-def _constants_differ(node: Node, symbol: str, negated: bool) -> bool:
-    """``1 = 2`` bounds (no row meets it), ``1 = 1`` does not; what cannot be told does not."""
-    left_node, right_node = node.get("lexpr", {}), node.get("rexpr", {})
-    left, right = constant(left_node), constant(right_node)
-    if left is None or right is None or node["kind"] != "AEXPR_OP":
-        return False
-    # `1 = 1.0`, `1 = '01'` and `true = 't'` are true, and a cast may shorten a text.
-    kinds = [set(side.get("A_Const", {})) - {"location"} for side in (left_node, right_node)]
-    if kinds[0] != kinds[1] or kinds[0] not in ({"ival"}, {"sval"}, {"boolval"}):
-        return False
-    if symbol == "=":
-        return (left == right) == negated
-    if symbol == "<>":
-        return (left != right) == negated
-    return False
-
-
-def _same_table(node: Any, target: Target, symbol: str, depth: int) -> bool:
-    """Whether the other side is an unfiltered subquery on the target's own table."""
-    if symbol == "=" or not isinstance(node, dict):
-        return False
-    link = node.get("SubLink")
-    return link is not None and _unfiltered_self(link.get("subselect", {}), target, depth)
-
-
-def _unfiltered_self(subselect: Node, target: Target, depth: int) -> bool:
-    query: Node = subselect.get("SelectStmt", {})
-    if query.get("limitCount") is not None:
-        return False
-    if not any(_copies(item, target, depth + 1) for item in query.get("fromClause", [])):
-        return False
-    inner = Target({"relname": target.relname}, [])
-    return not bounds(query.get("whereClause"), inner, depth + 1)
-
-
-def _gives_nothing(query: Node) -> bool:
-    """Whether a subquery shows that it has no rows: ``WHERE false``, ``LIMIT 0``."""
-    if constant(query.get("limitCount")) == "0":
-        return True
-    where: Node = query.get("whereClause", {})
-    inner: Node = where.get("BoolExpr", {})
-    parts = inner["args"] if inner and inner["boolop"] == "AND_EXPR" else [where]
-    return any("A_Const" in part and _is_false(part, False) for part in parts)
+# Different from one of several: `<> ANY (SELECT ...)` and `NOT (= ALL (SELECT ...))`.
+_DIFFERS: Final = (("ANY_SUBLINK", ["<>"], False), ("ALL_SUBLINK", ["="], True))
 
 
 def _sub_link(node: Node, target: Target, negated: bool, depth: int) -> bool:
-    subselect: Node = node.get("subselect", {})
-    query: Node = subselect.get("SelectStmt", {})
+    query: Node = node.get("subselect", {}).get("SelectStmt", {})
     test = node.get("testexpr")
-    if _gives_nothing(query) and (negated or node.get("subLinkType") == "ALL_SUBLINK"):
+    kind: str = node.get("subLinkType", "")
+    symbol = strings(node.get("operName", []))[-1:] or ["="]
+    # What holds when the subquery has no rows needs a subquery that shows no sign of that.
+    for_none = negated != (kind == "ALL_SUBLINK")
+    if for_none and not may_give(query, target.inner(query)):
         return False
     if test is not None:  # column IN (SELECT ...), column > ALL (SELECT ...)
-        own, names, _ = _mentions(test, target)
-        inside, _, _ = _mentions(subselect, target)
-        if own & inside or _unfiltered_self(subselect, target, depth):
+        if (kind, symbol, negated) in _DIFFERS:
             return False
-        return bool(own) or (bool(names) and not target.alone)
-    if node.get("subLinkType") != "EXISTS_SUBLINK" or "whereClause" not in query:
+        own, qualifiers, loose = mentions(test, target)
+        inside = own_columns(query, target.inner(query))
+        if own & inside or gives_all(query, target, depth + 1) or target.name in loose:
+            return False
+        if inside and _reads_all({"SelectStmt": {**query, "whereClause": None}}, target, depth):
+            return False
+        if not own:
+            return target.relation is None and not target.alone and bool(qualifiers | loose)
+        parts: list[Any] = test["RowExpr"]["args"] if "RowExpr" in test else [test]
+        if not any(follows(part, target) for part in parts) or _own_unfollowed(parts, target):
+            return False
+        return negated or not _covered_by(test, query, target, depth)
+    if kind != "EXISTS_SUBLINK" or "whereClause" not in query or aggregates(query):
         return False
     inner = target.inner(query)
-    if inner.name == "" or inner.alone:
+    if inner.name == "" or not query.get("fromClause"):
         return False
+    inner.copies = set()
+    _find_copies(inner, query.get("withClause", {}).get("ctes", []), depth + 1)
     return _effective(query["whereClause"], inner, False, depth)
 
 
-def _call(node: Node, target: Target) -> bool:
-    """A function as a filter: effective when it is given a column and something else to compare."""
-    args: list[Any] = node.get("args", [])
-    if strings(node["funcname"])[-1] == "starts_with" and constant(args[-1]) == "":
+def _covered_by(test: Node, query: Node, target: Target, depth: int) -> bool:
+    """``column IN (SELECT key FROM partner)`` along a NOT NULL foreign key, all of it."""
+    reference: Node | None = test.get("ColumnRef")
+    items, columns = query.get("fromClause", []), query.get("targetList", [])
+    if reference is None or len(items) != 1 or len(columns) != 1 or limit_of(query) is not None:
         return False
-    return len(args) > 1 and any(_columns(arg, target) for arg in args)
+    node: Node = items[0].get("RangeVar", {})
+    partner = target.names.of(node) if node else None
+    fields = strings(columns[0]["ResTarget"]["val"].get("ColumnRef", {}).get("fields", []))
+    if partner is None or not fields:
+        return False
+    if not follows_key(target, target.own(reference), partner, fields[-1]):
+        return False
+    return not bounds(query.get("whereClause"), Target(node, [], target.names), depth + 1)
+
+
+# Built-in functions that test a column, with what tells that they test nothing.
+_TESTS_BY_CALL: Final = frozenset(("starts_with", "regexp_like", "jsonb_exists", "overlaps"))
+
+
+def _call(node: Node, target: Target) -> bool:
+    """A function as a filter: one that is known to compare its column with something else."""
+    args: list[Any] = node.get("args", [])
+    name = strings(node["funcname"])[-1]
+    if len(args) < 2:
+        return False
+    value = constant(args[1])
+    if name == "jsonb_path_exists":
+        return "?" in (value or "") and follows(args[0], target)
+    if name not in _TESTS_BY_CALL or (name == "starts_with" and value == ""):
+        return False
+    if name == "regexp_like":
+        pattern = [{"String": {"sval": "~"}}]
+        test: Node = {"kind": "AEXPR_OP", "name": pattern, "lexpr": args[0], "rexpr": args[1]}
+        if meets_everything(test, False):
+            return False
+    own = [own_columns(arg, target) for arg in args]
+    together: set[str] = set()
+    for columns in own:
+        if columns & together:
+            return False
+        together |= columns
+    return any(follows(arg, target) for arg in args)

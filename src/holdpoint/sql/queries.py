@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 from holdpoint.model.effects import Access, Effect, MarkKind, ObjectKind, Verb
+from holdpoint.model.limits import SUBQUERY_LIMIT_ROWS_MAX
+from holdpoint.sql.counts import filtered, inserted, merged, note_rows
 from holdpoint.sql.expressions import set_config
-from holdpoint.sql.filters import Target, bounds
+from holdpoint.sql.filters import bounds, target_of
+from holdpoint.sql.targets import Relations, cte_names
 from holdpoint.sql.walk import Handler, Node, Scope, Walk, constant, descend, label, strings
 
 
@@ -184,6 +187,7 @@ def insert(walk: Walk, node: Node, key: str) -> None:
     open_with(walk, node)
     walk.effects.add(Effect.WRITE)
     write_target(walk, node["relation"], Verb.INSERT)
+    note_rows(walk, inserted(walk, node))
     conflict: Node = node.get("onConflictClause", {})
     if conflict.get("action") == "ONCONFLICT_UPDATE":
         walk.use(node["relation"], Verb.UPDATE, _columns_set(conflict))
@@ -219,14 +223,22 @@ def _filtered(walk: Walk, node: Node, sources: list[Any], verb: str) -> None:
     else:
         write_target(walk, relation, Verb.DELETE)
     where = node.get("whereClause")
+    target = target_of(relation, sources, _ctes(node), _names(walk, node))
+    most = filtered(walk, target, where, verb.lower())
+    note_rows(walk, most)
+    is_few = most is not None and most <= SUBQUERY_LIMIT_ROWS_MAX
     if where is None:
         walk.effects.add(Effect.BULK_WRITE)
         walk.mark(MarkKind.NO_WHERE, label(relation), verb)
-    elif bounds(where, Target(relation, sources, _ctes(node))):
+    elif is_few or bounds(where, target):
         walk.effects.add(Effect.WRITE)
     else:
         walk.effects.add(Effect.BULK_WRITE)
         walk.mark(MarkKind.CONSTANT_WHERE, label(relation), verb)
+
+
+def _names(walk: Walk, node: Node) -> Relations:
+    return Relations(walk, walk.scope | cte_names(node.get("withClause", {})))
 
 
 def _ctes(node: Node) -> list[Any]:
@@ -261,8 +273,12 @@ def merge(walk: Walk, node: Node, key: str) -> None:
     relation: Node = node["relation"]
     for item in node["mergeWhenClauses"]:
         _merge_use(walk, relation, item["MergeWhenClause"])
-    target = Target(relation, [node["sourceRelation"]], _ctes(node))
-    joined = bounds(node["joinCondition"], target)
+    names = _names(walk, node)
+    target = target_of(relation, [node["sourceRelation"]], _ctes(node), names)
+    most = merged(walk, node, names)
+    note_rows(walk, most)
+    is_few = most is not None and most <= SUBQUERY_LIMIT_ROWS_MAX
+    joined = is_few or bounds(node["joinCondition"], target)
     effect = Effect.WRITE
     for item in node["mergeWhenClauses"]:
         clause: Node = item["MergeWhenClause"]
@@ -270,7 +286,7 @@ def merge(walk: Walk, node: Node, key: str) -> None:
             continue
         by_source = clause["matchKind"] == "MERGE_WHEN_NOT_MATCHED_BY_SOURCE"
         # Where the source has no row, only columns of the target can be named.
-        seen = Target(relation, []) if by_source else target
+        seen = target_of(relation, [], [], names) if by_source else target
         if not bounds(clause.get("condition"), seen) and (by_source or not joined):
             effect = Effect.BULK_WRITE
             walk.mark(MarkKind.MERGE_UNFILTERED, label(relation), "MERGE")

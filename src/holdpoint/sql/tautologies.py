@@ -65,9 +65,17 @@ def _meets_all(symbol: str, value: str, is_similar: bool) -> bool:
     if symbol == "^@":
         return value == ""
     word = value.strip().lower()
+    if symbol in _CONTAINS and word in _EMPTY_SETS:
+        return True
+    if symbol in ("<@", "<<=", "<<", "&&") and word in _ALL_SETS:
+        return True
     if symbol in _UP:
-        return word in ("-infinity", "-inf") or (symbol == ">=" and value == "")
-    return symbol in _DOWN and word in _INFINITY
+        no_less = ("", "false", "f", "(0,0)", "00000000-0000-0000-0000-000000000000")
+        return word in ("-infinity", "-inf") or (symbol == ">=" and word in no_less)
+    if symbol in _DOWN:
+        no_more = ("true", "t", "nan", "ffffffff-ffff-ffff-ffff-ffffffffffff")
+        return word in _INFINITY or (symbol == "<=" and word in no_more)
+    return False
 
 
 def _values(node: Any) -> list[Any]:
@@ -95,28 +103,118 @@ def _pattern(node: Any) -> str | None:
     call: Node = node.get("FuncCall", {}) if isinstance(node, dict) else {}
     if call and strings(call["funcname"])[-1] in _PATTERN_CALLS:
         return constant(call["args"][0])
+    return signed_constant(node)
+
+
+Range = tuple[float, float, bool]  # (lowest, highest, only whole numbers)
+_ANY_INTEGER: Final[Range] = (-(2.0**63), 2.0**63 - 1, False)
+_EMPTY_SETS: Final = frozenset(("{}", "[]", "empty"))
+_ALL_SETS: Final = frozenset(("(,)", "0.0.0.0/0", "::/0"))
+
+
+def _keeps_all(symbol: str, value: str | None, known: Range | None) -> bool:
+    """Whether ``x symbol value`` holds for every x within ``known``."""
+    try:
+        number = float(value) if value is not None else None
+    except ValueError:
+        return False
+    if number is None or number != number:
+        return False
+    low, high, whole = known or _ANY_INTEGER
+    if symbol in _UP:
+        return number < low or (number == low and symbol == ">=")
+    if symbol in _DOWN:
+        return number > high or (number == high and symbol == "<=")
+    if symbol == "<>" and known is not None:
+        return number < low or number > high or (whole and number != int(number))
+    return False
+
+
+def _between_everything(node: Node, negated: bool, known: Range | None) -> bool:
+    """BETWEEN bounds that every value keeps; NOT BETWEEN bounds that no value is between."""
+    low_node, high_node = node["rexpr"]["List"]["items"]
+    low, high = signed_constant(low_node), signed_constant(high_node)
+    if low is None or high is None:
+        return False
+    if node["kind"].startswith("AEXPR_NOT_") == negated:
+        swapped = node["kind"].endswith("_SYM") and _below(high, low)
+        low, high = (high, low) if swapped else (low, high)
+        return all(
+            _meets_all(symbol, value, False) or _keeps_all(symbol, value, known)
+            for symbol, value in ((">=", low), ("<=", high))
+        )
+    if not node["kind"].endswith("_SYM"):
+        return _below(high, low) or _keeps_all("<", low, known) or _keeps_all(">", high, known)
+    return False
+
+
+def _below(low: str, high: str) -> bool:
+    try:
+        return float(low) < float(high)
+    except ValueError:
+        return low < high
+
+
+def signed_constant(node: Any) -> str | None:
+    """The text of a constant, a minus before it included."""
+    inner: Node = node.get("A_Expr", {}) if isinstance(node, dict) else {}
+    if inner and "lexpr" not in inner and strings(inner["name"]) == ["-"]:
+        text = signed_constant(inner.get("rexpr"))
+        if text is None:
+            return None
+        return text[1:] if text.startswith("-") else f"-{text}"
     return constant(node)
 
 
-def meets_everything(node: Node, negated: bool) -> bool:
-    """Whether the comparison ``node`` (an A_Expr) holds for every value that is not NULL."""
+def _says_both(values: list[str | None]) -> bool:
+    """Whether a list has both truths in it."""
+    words = {(value or "").lower() for value in values}
+    return bool(words & {"true", "t"}) and bool(words & {"false", "f"})
+
+
+def meets_everything(node: Node, negated: bool, known: Range | None = None) -> bool:
+    """Whether the comparison ``node`` (an A_Expr) holds for every value that is not NULL.
+
+    ``known`` is the range that the compared expression cannot leave.
+    """
     kind: str = node["kind"]
     symbol: str = strings(node["name"])[-1]
     other = node.get("rexpr")
+    if "BETWEEN" in kind:
+        return _between_everything(node, negated, known)
     if _pattern(node.get("lexpr")) is not None and kind == "AEXPR_OP":
-        symbol, other = MIRRORED.get(symbol, ""), node.get("lexpr")
+        symbol, other = MIRRORED.get(symbol, _SET_MIRRORED.get(symbol, "")), node.get("lexpr")
     if negated:
         symbol = OPPOSITE.get(symbol, "")
+    if kind == "AEXPR_IN":
+        found = [_pattern(value) for value in _values(other)]
+        if symbol == "=":
+            return _says_both(found)
+        return all(_keeps_all("<>", value, known) for value in found)
     if kind in ("AEXPR_OP_ANY", "AEXPR_OP_ALL"):
         every = (kind == "AEXPR_OP_ALL") != negated
         found = [_pattern(value) for value in _values(other)]
-        met = [value is not None and _meets_all(symbol, value, False) for value in found]
-        return all(met) if every else any(met)
+        if symbol == "<>" and not every:
+            return len(found) != 1 or found[0] is None  # different from one of several
+        met = [
+            value is not None
+            and (_meets_all(symbol, value, False) or _keeps_all(symbol, value, known))
+            for value in found
+        ]
+        return all(met) if every else any(met) or (symbol == "=" and _says_both(found))
     if kind not in ("AEXPR_OP", "AEXPR_LIKE", "AEXPR_ILIKE", "AEXPR_SIMILAR"):
         return False
     value = _pattern(other)
     is_similar = kind == "AEXPR_SIMILAR" and not symbol.startswith("!")
-    return value is not None and _meets_all(symbol, value, is_similar)
+    if value is None:
+        array: Node = other.get("A_ArrayExpr", {}) if isinstance(other, dict) else {}
+        is_empty = bool(array) and not array.get("elements")
+        return is_empty and symbol in _CONTAINS
+    return _meets_all(symbol, value, is_similar) or _keeps_all(symbol, value, known)
+
+
+_SET_MIRRORED: Final[dict[str, str]] = {"@>": "<@", "<@": "@>", "&&": "&&", ">>=": "<<="}
+_CONTAINS: Final = frozenset(("@>", "?&"))
 
 
 def list_items(node: Node) -> list[Any]:
@@ -162,24 +260,158 @@ def _signed(node: Node, negated: bool) -> tuple[bytes, bool]:
         if is_all or (symbol > opposite and kind != "AEXPR_OP_ANY"):
             symbol, turned = opposite, not turned
         symbol = symbol.removeprefix("NOT ")
+        left, right = compared.get("lexpr"), compared.get("rexpr")
+        if kind == "AEXPR_OP" and symbol in MIRRORED and _text_of(left) > _text_of(right):
+            compared = {**compared, "lexpr": right, "rexpr": left}
+            symbol = MIRRORED[symbol]
+            if symbol > OPPOSITE[symbol]:
+                symbol, turned = OPPOSITE[symbol], not turned
         name = [{"String": {"sval": symbol}}]
         node = {"A_Expr": {**compared, "kind": kind, "name": name}}
         negated = negated != turned
+    return _text_of(node), negated
+
+
+def _text_of(node: Any) -> bytes:
+    """A node as text, without where it stood."""
     try:
-        return _LOCATION.sub(b"", orjson.dumps(node, option=orjson.OPT_SORT_KEYS)), negated
+        return _LOCATION.sub(b"", orjson.dumps(node, option=orjson.OPT_SORT_KEYS))
     except orjson.JSONEncodeError:  # too deep to be written: equal to nothing
-        return str(id(node)).encode(), negated
+        return str(id(node)).encode()
 
 
-def has_opposites(alternatives: list[tuple[Node, bool]]) -> bool:
-    """Whether a test stands beside its own negation, however either is written."""
-    seen: set[tuple[bytes, bool]] = set()
-    for node, negated in alternatives:
-        text, sign = _signed(node, negated)
-        if (text, not sign) in seen:
-            return True
-        seen.add((text, sign))
+def always_true(node: Node, negated: bool) -> bool:
+    """Whether a condition holds for every truth of the tests in it, NULL aside.
+
+    ``a = 1 OR (a <> 1 AND b = 2) OR b <> 2``: tests are told apart by their text, however their
+    negation is written, and constants and questions for NULL inside an AND are taken as true.
+    Conditions of many tests are only searched for a test beside its own negation.
+    """
+    atoms: dict[bytes, int] = {}
+    formula = _formula(node, negated, atoms, 0)
+    if formula is None:
+        return True
+    if len(atoms) > _ATOMS_MAX:
+        return _has_opposites(formula)
+    return all(_holds(formula, bits) for bits in range(1 << len(atoms)))
+
+
+_ATOMS_MAX: Final = 7  # chosen: 128 rows of a truth table
+
+# (operator, number of an atom + 1 with its sign, parts)
+Formula = tuple[str, int, list[Any]]
+
+
+def _formula(node: Node, negated: bool, atoms: dict[bytes, int], depth: int) -> Formula | None:
+    """A condition over numbered atoms, its NOTs moved to them; None when it nests too deep."""
+    if depth > NESTING_DEPTH_MAX:
+        return None
+    inner: Node | None = node.get("BoolExpr")
+    if inner is not None:
+        if inner["boolop"] == "NOT_EXPR":
+            return _formula(inner["args"][0], not negated, atoms, depth + 1)
+        is_and = (inner["boolop"] == "AND_EXPR") != negated
+        parts: list[Any] = []
+        for arg in inner["args"]:
+            if is_and and _taken_as_true(arg, negated):
+                continue
+            part = _formula(arg, negated, atoms, depth + 1)
+            if part is None:
+                return None
+            parts.append(part)
+        return ("and" if is_and else "or", 0, parts)
+    text, sign = _signed(node, negated)
+    number = atoms.setdefault(text, len(atoms)) + 1
+    return ("atom", -number if sign else number, [])
+
+
+def _taken_as_true(node: Node, negated: bool) -> bool:
+    """``1 = 1`` and ``id IS NOT NULL`` in an AND; nothing that names a column beside."""
+    test: Node = node.get("NullTest", {})
+    if test:
+        is_not_null: bool = test["nulltesttype"] == "IS_NOT_NULL"
+        return is_not_null != negated
+    stack: list[Any] = [node]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, list):
+            stack.extend(item)
+        elif isinstance(item, dict):
+            if "ColumnRef" in item or "SubLink" in item:
+                return False
+            stack.extend(item.values())
+    return True
+
+
+def _holds(formula: Formula, bits: int) -> bool:
+    kind, number, parts = formula
+    if kind == "atom":
+        return bool(bits >> (abs(number) - 1) & 1) == (number > 0)
+    if kind == "and":
+        return all(_holds(part, bits) for part in parts)
+    return any(_holds(part, bits) for part in parts)
+
+
+def _has_opposites(formula: Formula) -> bool:
+    """Whether an OR has a test and its negation among its alternatives."""
+    seen: set[int] = set()
+    stack = [formula]
+    while stack:
+        kind, number, parts = stack.pop()
+        if kind == "or" or (kind == "and" and len(parts) == 1):
+            stack.extend(parts)
+        elif kind == "atom":
+            if -number in seen:
+                return True
+            seen.add(number)
     return False
+
+
+def simple_test(node: Node, negated: bool) -> Test | None:
+    """``(what is compared, operator, the other side)`` as texts; None for other tests."""
+    test = node.get("NullTest")
+    if test is not None:
+        is_null = (test["nulltesttype"] == "IS_NULL") != negated
+        return _text_of(test["arg"]).decode(), "=" if is_null else "<>", "NULL"
+    column = node.get("ColumnRef")
+    if column is not None:
+        return _text_of(node).decode(), "<>" if negated else "=", "true"
+    compared = node.get("A_Expr")
+    if compared is None or compared["kind"] not in ("AEXPR_OP", "AEXPR_LIKE", "AEXPR_IN"):
+        return None
+    left, right = compared.get("lexpr"), compared.get("rexpr")
+    symbol: str = strings(compared["name"])[-1]
+    if compared["kind"] == "AEXPR_IN":
+        items: list[Any] = right["List"].get("items", [])
+        symbol = OPPOSITE[symbol] if negated else symbol
+        if symbol == "=" and len(items) != 1:
+            return None
+        other = _other_text(items[0]) if len(items) == 1 else _text_of(right).decode()
+        return _text_of(left).decode(), symbol, other
+    if symbol in MIRRORED and _swapped(left, right):
+        left, right, symbol = right, left, MIRRORED[symbol]
+    if negated:
+        symbol = OPPOSITE.get(symbol, "")
+    return (_text_of(left).decode(), symbol, _other_text(right)) if symbol else None
+
+
+def _swapped(left: Any, right: Any) -> bool:
+    """Whether a comparison has its constant on the left, or two columns out of order."""
+    if signed_constant(left) is not None or "ParamRef" in (left or {}):
+        return True
+    both = isinstance(left, dict) and isinstance(right, dict)
+    if both and "ColumnRef" in left and "ColumnRef" in right:
+        return _text_of(left) > _text_of(right)
+    return False
+
+
+def _other_text(node: Any) -> str:
+    """A comparable form of an operand: numbers as numbers, quoted texts with a quote before."""
+    value = signed_constant(node)
+    if value is None:
+        return f"?{_text_of(node).decode()}"
+    is_text = isinstance(node, dict) and "sval" in node.get("A_Const", {})
+    return f"'{value}" if is_text else value
 
 
 def _number(text: str) -> str:
@@ -206,6 +438,8 @@ def leaves_no_gap(tests: list[Test]) -> bool:
         known = _number(other) if symbol in ("=", "<>") else other
         sides.setdefault((column, side), set()).add(known)
     for (column, side), others in sides.items():
+        if side == "=" and _says_both([other.removeprefix("'") for other in others]):
+            return True
         if side == "<>" and (len(others) > 1 or others & sides.get((column, "="), set())):
             return True
         downs = sides.get((column, "<"), set())
@@ -236,8 +470,24 @@ def makes_null(node: Any) -> bool:
     return False
 
 
-def chooses(node: Any) -> bool:
-    """CASE, GREATEST and LEAST may give one value for every row."""
-    while isinstance(node, dict) and "TypeCast" in node:
-        node = node["TypeCast"].get("arg")
-    return isinstance(node, dict) and ("CaseExpr" in node or "MinMaxExpr" in node)
+def has_parameter(node: Any) -> bool:
+    """Whether a parameter, which may be NULL, stands in an expression."""
+    return _has(node, "ParamRef")
+
+
+def has_query(node: Any) -> bool:
+    """Whether a subquery, which may give NULL, stands in an expression."""
+    return _has(node, "SubLink")
+
+
+def _has(node: Any, kind: str) -> bool:
+    stack: list[Any] = [node]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, list):
+            stack.extend(item)
+        elif isinstance(item, dict):
+            if kind in item:
+                return True
+            stack.extend(item.values())
+    return False

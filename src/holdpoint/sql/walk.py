@@ -82,6 +82,7 @@ class Walk:
         self.reached: dict[int, None] = {}
         self.sets: dict[tuple[str, tuple[str, ...] | None], None] = {}
         self.rows_max: int | None = None
+        self.uncounted = False  # a part of it may change any number of rows
         self.transaction: TransactionMark = TransactionMark.NONE
         self.prepares: tuple[tuple[str, Statement], ...] = ()
         self.deallocates = ""
