@@ -202,7 +202,7 @@ class Reader:
         used = self.kinds[first : self.at]
         if "%" not in used:
             text = self.tokens.text(first, self.at)
-            self.found.expression(f"NULL::{text}", self.tokens.line(first))
+            self.found.expression(f"CAST(NULL AS {text})", self.tokens.line(first))
         elif not all(kind in _TYPE_SIGNS or is_word(kind) for kind in used):
             raise self.unclear()
 

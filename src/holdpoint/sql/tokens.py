@@ -7,6 +7,8 @@ text alone. Positions are bytes.
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_left
 from typing import Final
 
 from holdpoint.sql import grammar
@@ -27,6 +29,7 @@ _RESERVED: Final = (
 RESERVED: Final = frozenset(_RESERVED.split())
 """Words that PL/pgSQL never takes for a name."""
 
+_BREAK: Final = re.compile(b"\n")
 _LETTERS: Final = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_")
 
 
@@ -44,6 +47,7 @@ class Tokens:
         self.ends: Final[list[int]] = []
         self.kinds: Final[list[str]] = []
         data = self.data
+        self._breaks = [found.start() for found in _BREAK.finditer(data)]
         for start, end in grammar.scan(body, data):
             kind = _kind(data[start:end])
             if kind:
@@ -62,7 +66,7 @@ class Tokens:
 
     def line(self, at: int) -> int:
         """The line of the body in which token ``at`` begins, from 1."""
-        return self.data.count(b"\n", 0, self.starts[at]) + 1
+        return bisect_left(self._breaks, self.starts[at]) + 1
 
     def is_name(self, at: int) -> bool:
         """Whether token ``at`` can name a variable, a label or a field."""

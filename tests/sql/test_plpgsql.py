@@ -1,0 +1,438 @@
+"""PL/pgSQL bodies: every statement they could run is found, and what cannot be read is said."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from holdpoint.embedded import EmbeddedPostgres
+from holdpoint.model.limits import CODE_CHARS_MAX, CODE_STATEMENTS_MAX
+from holdpoint.sql import read
+from holdpoint.sql.plpgsql import code_of, trigger_code_of
+from support.servers import fresh_database
+
+SCHEMA = """
+    CREATE TABLE t (id int PRIMARY KEY, a int, b text, done bool);
+    CREATE TABLE u (id int, a int);
+    CREATE TYPE pair AS (x int, y int);
+    CREATE FUNCTION g(i int) RETURNS int LANGUAGE sql AS 'SELECT i';
+    CREATE PROCEDURE p(i int) LANGUAGE sql AS '';
+"""
+
+# What is declared before each body of STATEMENTS, and the statements that this alone gives.
+DECLARED = """
+DECLARE x int; s text; flag bool; r record; q pair; l int[]; c refcursor;
+    k CURSOR FOR SELECT a FROM u; m CURSOR (low int, high int) FOR SELECT a FROM u WHERE a > low;
+"""
+ALWAYS = [
+    "SELECT CAST(NULL AS int)",
+    "SELECT CAST(NULL AS text)",
+    "SELECT CAST(NULL AS bool)",
+    "SELECT CAST(NULL AS record)",
+    "SELECT CAST(NULL AS pair)",
+    "SELECT CAST(NULL AS int[])",
+    "SELECT CAST(NULL AS refcursor)",
+    "SELECT a FROM u",
+    "SELECT a FROM u WHERE a > $1",
+]
+
+# The statements of a function that returns SETOF int, each with the SQL that it runs.
+STATEMENTS = {
+    "x := g(1);": ["SELECT g(1)"],
+    "x = 1 + (SELECT count(*) FROM t);": ["SELECT 1 + (SELECT count(*) FROM t)"],
+    "l[g(1)] := 2;": ["SELECT $1[g(1)]", "SELECT 2"],
+    "q.x := x;": ["SELECT $1"],
+    "r := (1, 2);": ["SELECT (1, 2)"],
+    "x := a FROM t WHERE id = 1;": ["SELECT a FROM t WHERE id = 1"],
+    "INSERT INTO t VALUES (x);": ["INSERT INTO t VALUES ($1)"],
+    "INSERT INTO t VALUES (1) RETURNING id, b INTO x, s;": [
+        "INSERT INTO t VALUES (1) RETURNING id, b"
+    ],
+    "SELECT a INTO x FROM t;": ["SELECT a FROM t"],
+    "SELECT INTO STRICT x, s a, b FROM t;": ["SELECT a, b FROM t"],
+    "SELECT * FROM t INTO r;": ["SELECT * FROM t"],
+    "SELECT a INTO q.x FROM t;": ["SELECT a FROM t"],
+    "WITH d AS (DELETE FROM t RETURNING id) SELECT count(*) INTO x FROM d;": [
+        "WITH d AS (DELETE FROM t RETURNING id) SELECT count(*) FROM d"
+    ],
+    "INSERT INTO u SELECT id, a FROM t;": ["INSERT INTO u SELECT id, a FROM t"],
+    "DELETE FROM t WHERE flag;": ["DELETE FROM t WHERE $1"],
+    "UPDATE t SET a = x WHERE id = r.id;": ["UPDATE t SET a = $1 WHERE id = r.id"],
+    "DROP TABLE t;": ["DROP TABLE t"],
+    "SET search_path = public;": ["SET search_path = public"],
+    "LOCK TABLE t;": ["LOCK TABLE t"],
+    "CALL p(x);": ["CALL p($1)"],
+    "DO 'BEGIN END';": ["DO 'BEGIN END'"],
+    "PERFORM g(id) FROM t;": ["SELECT g(id) FROM t"],
+    "PERFORM 1 UNION SELECT 2;": ["SELECT 1 UNION SELECT 2"],
+    "EXECUTE 'DELETE FROM t';": ["DELETE FROM t"],
+    "EXECUTE $q$DELETE FROM t WHERE id = $1$q$ USING g(1);": [
+        "DELETE FROM t WHERE id = $1",
+        "SELECT g(1)",
+    ],
+    "EXECUTE E'SELECT \\'x\\'' INTO s;": ["SELECT 'x'"],
+    "EXECUTE 'SELECT $1' INTO STRICT x USING 1, g(2);": ["SELECT $1", "SELECT 1", "SELECT g(2)"],
+    "EXECUTE 'SELECT $1' USING 1 INTO r;": ["SELECT $1", "SELECT 1"],
+    "EXECUTE 'DROP TABLE t; DROP TABLE u';": ["DROP TABLE t; DROP TABLE u"],
+    "EXECUTE 'DELETE '\n'FROM t';": ["DELETE FROM t"],
+    "GET DIAGNOSTICS x = ROW_COUNT;": [],
+    "GET CURRENT DIAGNOSTICS x := ROW_COUNT, s = PG_CONTEXT;": [],
+    "NULL;": [],
+    "RETURN;": [],
+    "RETURN NEXT g(1);": ["SELECT g(1)"],
+    "RETURN QUERY SELECT a FROM t;": ["SELECT a FROM t"],
+    "RETURN QUERY DELETE FROM t RETURNING a;": ["DELETE FROM t RETURNING a"],
+    "RETURN QUERY EXECUTE 'SELECT $1' USING g(1), 2;": ["SELECT $1", "SELECT g(1)", "SELECT 2"],
+    "IF g(1) > 0 THEN x := 1; ELSIF g(2) > 0 THEN x := 2; ELSE x := 3; END IF;": [
+        "SELECT g(1) > 0",
+        "SELECT 1",
+        "SELECT g(2) > 0",
+        "SELECT 2",
+        "SELECT 3",
+    ],
+    "IF (CASE WHEN flag THEN true ELSE false END) THEN NULL; ELSEIF flag THEN NULL; END IF;": [
+        "SELECT (CASE WHEN $1 THEN true ELSE false END)",
+        "SELECT $1",
+    ],
+    "CASE x WHEN 1, g(2) THEN x := 1; WHEN 3 THEN NULL; ELSE x := 4; END CASE;": [
+        "SELECT $1",
+        "SELECT 1",
+        "SELECT g(2)",
+        "SELECT 3",
+        "SELECT 4",
+    ],
+    "CASE WHEN g(1) = 1 THEN NULL; END CASE;": ["SELECT g(1) = 1"],
+    "LOOP EXIT; END LOOP;": [],
+    "<<a>> LOOP EXIT a WHEN g(1) > 0; CONTINUE a WHEN flag; END LOOP a;": [
+        "SELECT g(1) > 0",
+        "SELECT $1",
+    ],
+    "WHILE g(1) > 0 LOOP NULL; END LOOP;": ["SELECT g(1) > 0"],
+    "FOR i IN 1..10 LOOP NULL; END LOOP;": ["SELECT 1", "SELECT 10"],
+    "FOR i IN REVERSE g(9) .. g(1) BY g(2) LOOP DELETE FROM t WHERE id = i; END LOOP;": [
+        "SELECT g(9)",
+        "SELECT g(1)",
+        "SELECT g(2)",
+        "DELETE FROM t WHERE id = $1",
+    ],
+    "FOR r IN SELECT * FROM t LOOP NULL; END LOOP;": ["SELECT * FROM t"],
+    "FOR x, s IN SELECT a, b FROM t LOOP NULL; END LOOP;": ["SELECT a, b FROM t"],
+    "FOR r IN DELETE FROM t RETURNING * LOOP NULL; END LOOP;": ["DELETE FROM t RETURNING *"],
+    "FOR r IN SELECT (SELECT 1) LOOP NULL; END LOOP;": ["SELECT (SELECT 1)"],
+    "FOR r IN select(g(1)) LOOP NULL; END LOOP;": ["select(g(1))"],
+    "FOR r IN VALUES (g(1)) LOOP NULL; END LOOP;": ["VALUES (g(1))"],
+    "FOR r IN EXECUTE 'SELECT $1' USING g(1) LOOP NULL; END LOOP;": ["SELECT $1", "SELECT g(1)"],
+    "FOR r IN k LOOP NULL; END LOOP;": [],
+    "FOR r IN m(g(1), 2) LOOP NULL; END LOOP;": ["SELECT g(1)", "SELECT 2"],
+    "FOR r IN m(high := g(1), low := 2) LOOP NULL; END LOOP;": ["SELECT g(1)", "SELECT 2"],
+    "FOREACH x IN ARRAY ARRAY[g(1)] LOOP NULL; END LOOP;": ["SELECT ARRAY[g(1)]"],
+    "FOREACH l SLICE 1 IN ARRAY l LOOP NULL; END LOOP;": ["SELECT $1"],
+    "OPEN c FOR SELECT * FROM t;": ["SELECT * FROM t"],
+    "OPEN c NO SCROLL FOR SELECT 1; MOVE c;": ["SELECT 1"],
+    "OPEN c FOR EXECUTE 'SELECT $1' USING g(1);": ["SELECT $1", "SELECT g(1)"],
+    "OPEN k; FETCH k INTO x; CLOSE k;": [],
+    "OPEN m(g(1), high := 2);": ["SELECT g(1)", "SELECT 2"],
+    "FETCH NEXT FROM c INTO r; FETCH LAST IN c INTO x, s; FETCH c INTO x;": [],
+    "FETCH ABSOLUTE g(1) FROM c INTO x; FETCH RELATIVE -g(2) FROM c INTO x;": [
+        "SELECT g(1)",
+        "SELECT -g(2)",
+    ],
+    "MOVE FORWARD ALL FROM c; MOVE BACKWARD g(3) IN c; MOVE ALL IN c; MOVE g(4) FROM c;": [
+        "SELECT g(3)",
+        "SELECT g(4)",
+    ],
+    "RAISE NOTICE 'x';": [],
+    "RAISE 'a % b %', g(1), x USING HINT = g(2) || 'x', ERRCODE := '22012';": [
+        "SELECT g(1)",
+        "SELECT $1",
+        "SELECT g(2) || 'x'",
+        "SELECT '22012'",
+    ],
+    "RAISE division_by_zero;": [],
+    "RAISE EXCEPTION SQLSTATE '22012' USING MESSAGE = g(1);": ["SELECT g(1)"],
+    "RAISE WARNING USING MESSAGE = g(1);": ["SELECT g(1)"],
+    "ASSERT g(1) > 0;": ["SELECT g(1) > 0"],
+    "ASSERT flag, 'x' || g(1);": ["SELECT $1", "SELECT 'x' || g(1)"],
+    "<<b>> DECLARE y numeric(10, 2) := g(1); BEGIN y := b.y; END b;": [
+        "SELECT CAST(NULL AS numeric(10, 2))",
+        "SELECT g(1)",
+        "SELECT b.y",
+    ],
+    "BEGIN PERFORM g(1); EXCEPTION WHEN unique_violation OR SQLSTATE '22012' THEN PERFORM g(2); "
+    "WHEN others THEN GET STACKED DIAGNOSTICS s = MESSAGE_TEXT; RAISE; END;": [
+        "SELECT g(1)",
+        "SELECT g(2)",
+    ],
+    # Names that are also words of the language.
+    "DECLARE return int; next int; BEGIN return := 1; next = 2; RETURN NEXT next; END;": [
+        "SELECT 1",
+        "SELECT 2",
+        "SELECT $1",
+    ],
+    'DECLARE "execute" text; BEGIN "execute" := g(1); SELECT b INTO "execute" FROM t; END;': [
+        "SELECT g(1)",
+        "SELECT b FROM t",
+    ],
+    # What only looks like the end of something.
+    "/* END; */ PERFORM g(1); -- END;\nPERFORM ';END', $$;$$, $a$ $$ ; $a$;": [
+        "SELECT g(1)",
+        "SELECT ';END', $$;$$, $a$ $$ ; $a$",
+    ],
+    "PERFORM 1 -- THEN ;\n;": ["SELECT 1"],
+    "RETURN; DELETE FROM t;": ["DELETE FROM t"],
+    "SELECT 1 AS insert INTO u2 FROM t;": ["SELECT 1 AS insert INTO u2 FROM t"],
+}
+
+DECLARATIONS = {
+    "x int": ["SELECT CAST(NULL AS int)"],
+    "x CONSTANT int NOT NULL DEFAULT g(1)": ["SELECT CAST(NULL AS int)", "SELECT g(1)"],
+    'x text COLLATE "C" = g(1)': ["SELECT CAST(NULL AS text)", "SELECT g(1)"],
+    "x timestamp with time zone := now()": [
+        "SELECT CAST(NULL AS timestamp with time zone)",
+        "SELECT now()",
+    ],
+    "x t%ROWTYPE": [],
+    "x t.a%TYPE := g(1)": ["SELECT g(1)"],
+    "x public.t.a%TYPE": [],
+    "x varchar(10)[]": ["SELECT CAST(NULL AS varchar(10)[])"],
+    "x int; y ALIAS FOR x": ["SELECT CAST(NULL AS int)"],
+    "x ALIAS FOR $1": [],
+    "x SCROLL CURSOR IS SELECT g(1)": ["SELECT g(1)"],
+    "x NO SCROLL CURSOR (a int, b text) FOR DELETE FROM t WHERE id = a RETURNING done": [
+        "SELECT CAST(NULL AS int)",
+        "SELECT CAST(NULL AS text)",
+        "DELETE FROM t WHERE id = $1 RETURNING done",
+    ],
+    "x int; DECLARE y int": ["SELECT CAST(NULL AS int)"],
+}
+
+BODIES = [f"{DECLARED} BEGIN {text} END" for text in STATEMENTS] + [
+    f"DECLARE {text}; BEGIN END" for text in DECLARATIONS
+]
+
+
+def plain(texts: tuple[str, ...]) -> list[str]:
+    """Statements with their white space made even."""
+    return [" ".join(text.split()) for text in texts]
+
+
+@pytest.mark.parametrize("text", STATEMENTS)
+def test_a_statement_runs_this_sql(text: str) -> None:
+    code = code_of(f"{DECLARED} BEGIN {text} END;")
+    found = [part for part in plain(code.statements) if part not in ALWAYS]
+    expected = [" ".join(part.split()) for part in STATEMENTS[text]]
+    assert code.unknowns == ()
+    assert found == [part for part in dict.fromkeys(expected) if part not in ALWAYS]
+    assert set(expected) <= set(plain(code.statements))
+
+
+@pytest.mark.parametrize("text", DECLARATIONS)
+def test_a_declaration_runs_this_sql(text: str) -> None:
+    code = code_of(f"DECLARE {text}; BEGIN END")
+    assert code.unknowns == ()
+    assert plain(code.statements) == DECLARATIONS[text]
+
+
+def test_the_server_accepts_these_bodies(postgres: EmbeddedPostgres) -> None:
+    """What the tests above read is real: the server compiles it and checks its SQL."""
+    with (
+        fresh_database(postgres, SCHEMA) as name,
+        psycopg.connect(postgres.url(database=name), autocommit=True) as connection,
+    ):
+        refused = []
+        for body in BODIES:
+            head = "CREATE OR REPLACE FUNCTION f(int) RETURNS SETOF int LANGUAGE plpgsql AS"
+            try:
+                connection.execute(f"{head} $xx$ {body} $xx$".encode())
+            except psycopg.Error as error:
+                refused.append((body.rpartition("BEGIN")[2], str(error).splitlines()[0]))
+        assert refused == []
+
+
+DYNAMIC = [
+    "EXECUTE s;",
+    "EXECUTE 'DELETE ' || 'FROM t';",
+    "EXECUTE 'DELETE FROM ' || s;",
+    "EXECUTE format('DELETE FROM t');",
+    "EXECUTE format('DROP TABLE %I', s) USING 1;",
+    "EXECUTE ('DELETE FROM t'::varchar(6));",
+    "EXECUTE quote_ident(s) INTO x;",
+    "EXECUTE (SELECT b FROM t);",
+    "EXECUTE 'SELECT 1' FROM t;",
+    "EXECUTE CASE WHEN flag THEN 'SELECT 1' ELSE 'SELECT 2' END;",
+    "RETURN QUERY EXECUTE s USING 1;",
+    "FOR r IN EXECUTE s LOOP NULL; END LOOP;",
+    "FOR r IN EXECUTE s USING 1, 2 LOOP NULL; END LOOP;",
+    "OPEN c FOR EXECUTE s;",
+    "OPEN c FOR EXECUTE s USING x;",
+    "BEGIN NULL; EXCEPTION WHEN others THEN EXECUTE SQLERRM; END;",
+    "IF false THEN EXECUTE s; END IF;",
+    "RETURN; EXECUTE s;",
+]
+
+
+@pytest.mark.parametrize("text", DYNAMIC)
+def test_sql_built_while_running_is_not_known(text: str) -> None:
+    code = code_of(f"{DECLARED} BEGIN\nNULL; {text} END")
+    assert code.unknowns == ("builds SQL while it runs, in line 5",)
+
+
+def test_a_constant_that_hides_sql_is_read_to_its_end() -> None:
+    code = code_of(
+        "BEGIN EXECUTE E'SELECT 1\\x3b DROP TABLE t'; EXECUTE U&'DROP \\0054ABLE u'; END"
+    )
+    assert code.statements == ("SELECT 1; DROP TABLE t", "DROP TABLE u")
+    assert code.unknowns == ()
+
+
+def test_a_constant_that_is_no_sql_is_unknown() -> None:
+    assert code_of("BEGIN EXECUTE 'DELETE FRO t'; END").unknowns
+    assert code_of("BEGIN EXECUTE ''; END").unknowns == ()
+
+
+@pytest.mark.parametrize(
+    "text", ["COMMIT;", "ROLLBACK;", "COMMIT AND CHAIN;", "rollback and no chain;"]
+)
+def test_ends_of_transactions_are_told(text: str) -> None:
+    code = code_of(f"BEGIN LOOP {text} END LOOP; END")
+    assert code.ends_transactions
+    assert code.unknowns == ()
+    assert not code_of(
+        "DECLARE commit int; BEGIN commit := 1; PERFORM 'COMMIT;'; END"
+    ).ends_transactions
+
+
+def test_moving_a_cursor_is_told_since_it_may_be_any_portal() -> None:
+    assert code_of("DECLARE c refcursor := 'portal'; BEGIN MOVE ALL IN c; END").moves_cursors
+    assert not code_of("DECLARE c CURSOR FOR SELECT 1; BEGIN OPEN c; CLOSE c; END").moves_cursors
+
+
+# The grammar ends here, so nothing is known: the server refuses these, or will once it has run on.
+REFUSED = [
+    "",
+    "SELECT 1",
+    "BEGIN",
+    "BEGIN NULL",
+    "BEGIN NULL; END; DELETE FROM t;",
+    "BEGIN NULL; END x y",
+    "BEGIN IF true THEN NULL; END; END",
+    "BEGIN IF true THEN NULL; END LOOP; END",
+    "BEGIN LOOP END LOOP END",
+    "BEGIN x int; END",
+    "BEGIN (DELETE FROM t); END",
+    "BEGIN EXECUTE 'SELECT a ' 'FROM t'; END",
+    "BEGIN PERFORM; END",
+    "BEGIN PERFORM (1; END",
+    "BEGIN PERFORM 1); END",
+    "BEGIN x[1; DELETE FROM t; END",
+    "BEGIN a.b DELETE FROM t; END",
+    "BEGIN SELECT 1 INTO f(), x; END",
+    "BEGIN SELECT 1 INTO x INTO y; END",
+    "BEGIN SELECT (a).insert INTO u2 FROM t; END",
+    "BEGIN SELECT x.insert INTO u2 FROM t; END",
+    "BEGIN EXCEPTION DELETE FROM t; END",
+    "BEGIN EXCEPTION WHEN f() THEN NULL; END",
+    "BEGIN CASE 1 WHEN SELECT g(1) THEN NULL; END CASE; END",
+    "BEGIN CREATE FUNCTION h() RETURNS int BEGIN ATOMIC SELECT 1; END; END",
+    "BEGIN CREATE RULE r AS ON INSERT TO t DO (DELETE FROM u; DELETE FROM t); END",
+    "BEGIN FETCH ABSOLUTE last(1) INTO x; END",
+    "BEGIN COMMIT PREPARED 'x'; END",
+    "BEGIN RAISE NOTICE; DELETE FROM t; END; END",
+    "BEGIN RAISE 'x' DELETE FROM t; END",
+    "BEGIN GET DIAGNOSTICS x = f(); END",
+    "<<a>> DELETE FROM t; BEGIN END",
+    "#variable_conflict f() BEGIN END",
+    "DECLARE x; BEGIN END",
+    "DECLARE x int := ; BEGIN END",
+    "DECLARE x int y; BEGIN END",
+    "DECLARE DELETE FROM t; BEGIN END",
+    "BEGIN PERFORM 'x; END",
+    "BEGIN /* END",
+]
+
+
+@pytest.mark.parametrize("body", REFUSED)
+def test_what_does_not_follow_the_grammar_is_unknown(body: str) -> None:
+    assert code_of(body).unknowns
+
+
+def test_words_of_the_language_behind_a_dot_hide_nothing() -> None:
+    code = code_of("BEGIN FETCH ABSOLUTE last(g(1)) FROM c INTO x; RETURN query.x; END")
+    assert "SELECT query.x" in code.statements
+    assert any("g(1)" in text for text in code.statements)
+
+
+def test_a_letter_that_folds_only_in_unicode_is_no_letter_of_a_word() -> None:
+    code = code_of("DECLARE \u212aok int; BEGIN \u212aok := 1; ROLLBAC\u212a; END")
+    assert not code.ends_transactions
+    assert code.unknowns
+
+
+def test_options_at_the_beginning_are_read() -> None:
+    body = "#variable_conflict use_column\n#print_strict_params on\nBEGIN PERFORM 1; END"
+    assert code_of(body).statements == ("SELECT 1",)
+
+
+def test_names_of_arguments_are_variables() -> None:
+    body = 'BEGIN DELETE FROM t WHERE keep AND "No" AND t.keep; END'
+    assert code_of(body, ("keep", "No")).statements == ("DELETE FROM t WHERE $1 AND $1 AND t.keep",)
+    assert code_of(body).statements == (body[6:-5],)
+
+
+def test_what_a_trigger_gives_is_a_variable() -> None:
+    body = "BEGIN DELETE FROM t WHERE found AND tg_nargs = 0; RETURN new; END"
+    code = trigger_code_of(body)
+    assert code.statements == ("DELETE FROM t WHERE $1 AND $1 = 0", "SELECT $1")
+
+
+def test_limits_are_said_in_words() -> None:
+    many = "BEGIN " + "".join(f"PERFORM {n};" for n in range(CODE_STATEMENTS_MAX + 1)) + "END"
+    assert code_of(many).unknowns == ("runs more than 2,000 statements",)
+    long = "BEGIN PERFORM '" + "x" * CODE_CHARS_MAX + "'; END"
+    assert code_of(long).unknowns == ("has a body of more than 1,048,576 characters",)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "BEGIN " + "IF true THEN " * 50_000,
+        "BEGIN " * 100_000,
+        "BEGIN " * 50_000 + "END;" * 50_000,
+        "BEGIN PERFORM " + "(" * 100_000,
+        "BEGIN x" + "[1]" * 50_000 + " := 1; END",
+        "BEGIN x := " + "1+" * 100_000 + "1; END",
+        "BEGIN EXECUTE '" + "(" * 100_000 + "'; END",
+        "DECLARE " + "x int; " * 50_000 + "BEGIN END",
+        "<<a>> " * 50_000,
+        "/*" * 100_000,
+    ],
+    ids=lambda body: body[:30],
+)
+def test_bodies_made_to_exhaust_the_reader(body: str) -> None:
+    code_of(body)
+
+
+@pytest.mark.parametrize("body", BODIES, ids=lambda body: body[-40:])
+def test_a_body_cut_off_is_never_read_as_whole(body: str) -> None:
+    whole = body.rindex("END")
+    for end in range(0, whole + 3, 3):
+        assert code_of(body[:end]).unknowns or end >= whole + 3
+
+
+WORDS = [*" ".join(BODIES).split(), "INTO", "USING", "LOOP", "..", "EXECUTE", "<<", ">>", "."]
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=30).map(" ".join))
+@settings(max_examples=300)
+def test_any_words_of_the_language(text: str) -> None:
+    code = code_of(f"BEGIN {text} END")
+    for found in code.statements:
+        assert read(found).problem is None
+
+
+@given(st.text())
+def test_any_text(text: str) -> None:
+    code = code_of(text)
+    assert code.unknowns or "begin" in text.lower()
