@@ -235,15 +235,17 @@ class SessionView:
     any_path: bool = False
     # Its open transaction has defined code (functions, triggers, views) that no picture shows yet.
     defines_code: bool = False
-    # What is not sure about it, in words; any of it makes everything unknown.
-    unsure: tuple[str, ...] = ()
+    # What is not sure about it; each makes what uses any name unknown.
+    unsure: tuple[Mark, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """Everything one message's text says: all statements in order, or the reason it cannot be read.
 
-    ``text_only`` is True when nothing but the text decided the reading, so it can be remembered.
+    ``text_only`` is True when nothing but the text (and the catalog) decided the reading, so it can
+    be remembered. ``schema`` is a digest over the definitions of all that a text which does more
+    than read uses or sets off; empty without a catalog.
     """
 
     text: str
@@ -254,3 +256,4 @@ class Reading:
     objects: tuple[ObjectUse, ...] = ()
     functions: tuple[str, ...] = ()
     unknowns: tuple[str, ...] = ()
+    schema: str = ""

@@ -4,12 +4,12 @@
 through the tree, and ``expressions``, ``queries``, ``session``, ``utility`` and ``commands`` say
 what each kind of node does. What none of them knows is ``unknown``.
 
-What a text alone cannot show, and a catalog will: a view, rule or trigger behind a table's name; a
-user's function that overloads a built-in's name, or that is called as a column (``t.f``, where
-only built-ins are seen); functions behind casts to users' types. All of these take a definition
-first, which the gate decides on.
+With a catalog (``names``), ``consequences`` follows what the names in a statement set off; what one
+object does by itself stands in ``objects``. Without one a table's name stands for a table, and
+every function that is not built in is unknown.
 """
 
-from holdpoint.sql.reader import DEFAULT_VIEW, POSTGRES, read
+from holdpoint.sql.consequences import is_built_in
+from holdpoint.sql.reader import DEFAULT_VIEW, POSTGRES, defines, read
 
-__all__ = ["DEFAULT_VIEW", "POSTGRES", "read"]
+__all__ = ["DEFAULT_VIEW", "POSTGRES", "defines", "is_built_in", "read"]

@@ -8,11 +8,14 @@ many ways lead to it, so cycles end by themselves; too many nodes make the state
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from typing import Final
 
-from holdpoint.model.effects import Effect, MarkKind, RelationUse
+from holdpoint.model.catalog import Relation
+from holdpoint.model.effects import Effect, MarkKind, RelationUse, Statement
 from holdpoint.model.limits import CLOSURES_MAX, CONSEQUENCES_MAX
-from holdpoint.sql.names import Catalog, Paths
+from holdpoint.sql.names import SYSTEM_SCHEMAS, Catalog, Paths
 from holdpoint.sql.objects import (
     ROWS_CHANGE,
     Direct,
@@ -65,6 +68,11 @@ def _uses(walk: Walk, catalog: Catalog) -> None:
         for relation in meant:
             use = RelationUse(relation.schema, relation.name, verb, columns, relation.oid)
             walk.followed[use] = None
+
+
+def is_built_in(use: RelationUse) -> bool:
+    """Whether a relation that a picture lacks is one of the server's own."""
+    return use.schema in SYSTEM_SCHEMAS or (not use.schema and use.name.startswith("pg_"))
 
 
 def _events(walk: Walk, catalog: Catalog) -> list[NodeKey]:
@@ -160,6 +168,10 @@ def _add(walk: Walk, closure: Closure, catalog: Catalog) -> None:
             walk.mark(MarkKind.THROUGH, direct.label, ", ".join(beyond))
         for name, values in direct.sets:
             walk.sets[(name, values)] = None
+        if direct.moves_cursors:
+            walk.depends_on_session = True
+            for bound in walk.portals.values():
+                walk.take(bound)
         if direct.trigger_function:
             _mark_outside(walk, direct, catalog)
 
@@ -171,6 +183,44 @@ def _mark_outside(walk: Walk, trigger: Direct, catalog: Catalog) -> None:
     if outside:
         words = f"{trigger.name} {', '.join(outside)}"
         walk.mark(MarkKind.TRIGGER_OUTSIDE, trigger.table, words)
+
+
+def fingerprint(catalog: Catalog, statements: list[Statement]) -> str:
+    """A digest over the definitions of everything the statements use or set off.
+
+    An approval binds to it: rows and sizes may change, definitions may not.
+    """
+    oids: set[int] = set()
+    for statement in statements:
+        oids.update([use.oid for use in statement.uses])
+        oids.update(statement.reached)
+    digest = hashlib.sha256()
+    for oid in sorted(oids):
+        digest.update(_print_of(catalog, oid))
+    return digest.hexdigest()
+
+
+def _print_of(catalog: Catalog, oid: int) -> bytes:
+    key = ("print", oid)
+    known: bytes | None = catalog.followed.get(key)
+    if known is None:
+        relation = catalog.relation(oid)
+        if relation is not None:
+            indexes = tuple([replace(index, size_bytes=0) for index in relation.indexes])
+            still = replace(relation, rows=0, size_bytes=0, indexes=indexes)
+            known = repr(_stable(still)).encode()
+        else:
+            known = repr(catalog.function(oid)).encode()
+        catalog.followed[key] = known
+    return known
+
+
+def _stable(relation: Relation) -> tuple[object, ...]:
+    """A relation whose sets have an order: the same in every process."""
+    triggers = [
+        (replace(each, events=frozenset()), sorted(each.events)) for each in relation.triggers
+    ]
+    return (replace(relation, triggers=()), triggers)
 
 
 def summary(catalog: Catalog, function: int) -> tuple[tuple[str, ...], bool]:

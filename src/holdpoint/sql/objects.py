@@ -12,25 +12,11 @@ from typing import Final
 from holdpoint.model.catalog import Function, Relation, RelationKind, Rule, Trigger
 from holdpoint.model.effects import Access, Effect, MarkKind, ObjectKind, Verb
 from holdpoint.sql import grammar
+from holdpoint.sql.bodies import statements_of
 from holdpoint.sql.extensions import extension_call
 from holdpoint.sql.names import QUALIFIED, Catalog, Paths
 from holdpoint.sql.settings import judge_setting, paths_of
 from holdpoint.sql.walk import Walk
-
-
-class _Code:
-    def __init__(self, statements: tuple[str, ...], unknowns: tuple[str, ...]) -> None:
-        self.statements = statements
-        self.unknowns = unknowns
-        self.ends_transactions = False
-
-
-def statements_of(function: Function) -> _Code:
-    """Stand-in until bodies.py lands: only SQL bodies."""
-    if function.language == "sql":
-        return _Code((function.body,), ())
-    return _Code((), (f"is written in {function.language}, which Holdpoint does not read",))
-
 
 ALL_COLUMNS: Final = ("*",)
 """Which columns an UPDATE sets cannot be told."""
@@ -88,6 +74,7 @@ class Direct:
         self.links: list[Link] = []
         self.changes_rows = False
         self.is_cascade = False
+        self.moves_cursors = False  # may run any portal of the session
         # The planner may run it: it is declared IMMUTABLE or STABLE, whatever it does in truth.
         self.foldable = False
         # Of a trigger: its table, and the function it calls.
@@ -361,6 +348,7 @@ def _function(catalog: Catalog, function: Function, paths: Paths) -> Direct:
     for words in code.unknowns:
         direct.unknowns.append(f"`{function.label}` {words}")
         direct.marks.append((_kind_of(function), function.label, words))
+    direct.moves_cursors = code.moves_cursors
     if code.ends_transactions:
         direct.effects.add(Effect.SESSION_ESCAPE)
     return direct

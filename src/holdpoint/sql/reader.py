@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any, Final
 
 from holdpoint.model.effects import (
@@ -17,7 +18,7 @@ from holdpoint.model.effects import (
 )
 from holdpoint.model.limits import STATEMENT_COUNT_MAX
 from holdpoint.sql import commands, expressions, grammar, queries, session, utility
-from holdpoint.sql.consequences import follow_names
+from holdpoint.sql.consequences import fingerprint, follow_names
 from holdpoint.sql.names import QUALIFIED, Catalog, Paths
 from holdpoint.sql.settings import paths_of
 from holdpoint.sql.walk import DISPATCH, FOLLOWERS, TAGS, Walk, follow
@@ -38,6 +39,13 @@ for _tags in (queries.TAGS, session.TAGS, utility.TAGS, commands.TAGS):
     TAGS.update(_tags)
 FOLLOWERS.append(follow_names)
 _READ: Final = frozenset((Effect.READ,))
+_DEFINES_CODE: Final = (
+    Mark(
+        MarkKind.NAMES_UNSURE,
+        "transaction",
+        "the transaction has defined code that the catalog does not show yet",
+    ),
+)
 _RUNS_CODE: Final = frozenset(("DO", "CALL"))
 # Definitions of plain things: nothing runs because of them that did not before. Others (functions,
 # triggers, views, rules, casts, policies, ...) can change what a name sets off.
@@ -110,7 +118,11 @@ def read(
             f"the text has {len(nodes):,} statements, over the limit of {STATEMENT_COUNT_MAX:,}"
         )
         return _unreadable(text, "limit", reason, plain)
-    return _reading(text, _statements(text, data, nodes, session, catalog), plain)
+    statements = _statements(text, data, nodes, session, catalog)
+    reading = _reading(text, statements, plain)
+    if catalog is not None and reading.effects != _READ:
+        return replace(reading, schema=fingerprint(catalog, statements))
+    return reading
 
 
 def _session_obstacle(text: str, session: SessionView) -> str:
@@ -161,13 +173,16 @@ def _statements(
         else:
             own = text
         walk = _walked(Walk(prepared, portals, catalog, paths), node, own)
-        if catalog is not None and (walk.sets or defines_code or session.unsure):
+        if session.unsure:
+            _doubt(walk, session.unsure)
+        if catalog is not None and (walk.sets or defines_code):
             if walk.tag in _RUNS_CODE and any(name == "search_path" for name, _ in walk.sets):
                 # It sets the path while it runs: its later names may mean anything.
                 anywhere = Paths(paths.paths, True)
                 walk = _walked(Walk(prepared, portals, catalog, anywhere), node, own)
             paths = _paths_after(walk, paths, catalog)
-            _doubt(walk, defines_code, session)
+            if defines_code:
+                _doubt(walk, _DEFINES_CODE)
         statement = walk.statement()
         defines_code = defines_code or defines(statement)
         if statement.deallocates == "*":
@@ -210,17 +225,12 @@ def _paths_after(walk: Walk, paths: Paths, catalog: Catalog) -> Paths:
     return paths
 
 
-def _doubt(walk: Walk, defines_code: bool, session: SessionView) -> None:
-    """Say what the session's state leaves unsure; statements that use nothing are sure."""
-    if not (walk.followed or walk.functions or walk.symbols or walk.types):
-        return
-    for words in session.unsure:
-        walk.unknown(words)
-        walk.mark(MarkKind.ROLE_UNSURE, "role", words)
-    if defines_code:
-        words = "the transaction has defined code that the catalog does not show yet"
-        walk.unknown(words)
-        walk.mark(MarkKind.NAMES_UNSURE, "transaction", words)
+def _doubt(walk: Walk, marks: tuple[Mark, ...]) -> None:
+    """Say what the session's state leaves unsure; a statement without any name is sure."""
+    if walk.followed or walk.functions or walk.symbols or walk.types:
+        for mark in marks:
+            walk.unknown(mark.detail)
+            walk.mark(mark.kind, mark.subject, mark.detail)
 
 
 def defines(statement: Statement) -> bool:
