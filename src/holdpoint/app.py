@@ -29,7 +29,7 @@ from holdpoint.engine.holds import HoldBook
 from holdpoint.engine.probes import DatabaseProber
 from holdpoint.engine.recorder import Recorder
 from holdpoint.model import limits
-from holdpoint.model.target import Tier
+from holdpoint.model.target import AccessLevel, Target, Tier
 from holdpoint.model.upstream import UpstreamUrl
 from holdpoint.store import Store
 from holdpoint.wire.postgres.scram import server_end_point
@@ -60,6 +60,16 @@ def _now() -> datetime:
 def url_of(tier: Tier) -> UpstreamUrl:
     """Resolve a tier's URL now, so that a secret can change without a restart."""
     return resolve_upstream(tier.url_source, os.environ)
+
+
+def probe_url_of(tier: Tier) -> UpstreamUrl:
+    """Resolve the URL that probes of a tier use."""
+    return resolve_upstream(tier.probe_source or tier.url_source, os.environ)
+
+
+def replica_of(target: Target) -> Tier | None:
+    """The tier of a target where rows are counted first: its first read-only one."""
+    return next((tier for tier in target.tiers if tier.access is AccessLevel.READ_ONLY), None)
 
 
 @asynccontextmanager
@@ -149,10 +159,17 @@ async def _postgres(
     )
     probers: dict[tuple[str, str], DatabaseProber] = {}
 
+    by_name = {target.name: target for target in config.targets}
+
     def prober_of(target: str, tier: Tier) -> DatabaseProber:
         prober = probers.get((target, tier.name))
         if prober is None:
-            prober = probers[target, tier.name] = DatabaseProber(lambda: url_of(tier))
+            exact_s, replica = by_name[target].exact_rows_s, replica_of(by_name[target])
+            counter = None
+            if exact_s is not None and replica is not None and replica.name != tier.name:
+                counter = prober_of(target, replica)
+            prober = DatabaseProber(lambda: probe_url_of(tier), exact_s=exact_s, counter=counter)
+            probers[target, tier.name] = prober
         return prober
 
     door = PostgresDoor(engine, keeper, url_of, prober_of)

@@ -84,6 +84,7 @@ class TierTable(Table):
 
     access: str
     url: str
+    probe_url: str = ""
     agents: Words = []
     grants: dict[str, Words] = {}
 
@@ -95,6 +96,8 @@ class TargetTable(Table):
     environment: str = "production"
     timezone: str = "UTC"
     business_hours: str = ""
+    exact_rows: str = ""
+    read_cost_over: int | None = Field(default=None, ge=0)
     freezes: Any = None
     tiers: Any = None
 

@@ -11,9 +11,11 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from holdpoint.config.locate import Path
 from holdpoint.config.problems import Notes
+from holdpoint.config.rules import read_duration
 from holdpoint.config.schema import FreezeTable, TargetTable, TierTable, checked
 from holdpoint.config.urls import SCHEMES, UrlError, check_source, parse_url
 from holdpoint.config.values import Grant
+from holdpoint.model.limits import EXACT_ROWS_MAX_S
 from holdpoint.model.target import AccessLevel, BusinessHours, Freeze, Target, Tier
 from holdpoint.policy.calendar import read_business_hours
 from holdpoint.policy.compile import nearest
@@ -73,7 +75,20 @@ def _read_target(
         business_hours=_read_hours(table.business_hours, (*path, "business_hours"), notes),
         freezes=_read_freezes(table.freezes, zone, (*path, "freezes"), notes),
         tiers=_read_tiers(name, table.tiers, base, grants, notes),
+        exact_rows_s=_read_budget(table.exact_rows, (*path, "exact_rows"), notes),
+        read_cost_over=table.read_cost_over,
     )
+
+
+def _read_budget(text: str, path: Path, notes: Notes) -> float | None:
+    """How long rows may be counted; None where they are not."""
+    if not text:
+        return None
+    budget_s = read_duration(text, path, notes, EXACT_ROWS_MAX_S)
+    if budget_s > EXACT_ROWS_MAX_S:
+        words = f"counting rows for `{text}` keeps an agent waiting too long"
+        notes.problem(path, words, f"at most {EXACT_ROWS_MAX_S:g}s; `2s` is usual")
+    return budget_s
 
 
 def _read_zone(name: str, path: Path, notes: Notes) -> ZoneInfo | None:
@@ -156,19 +171,27 @@ def _read_tiers(
 
 def _read_tier(name: str, table: TierTable, path: Path, base: FilePath, notes: Notes) -> Tier:
     """One tier; an access level that is not known is noted and taken for the least."""
-    try:
-        check_source(table.url)
-        if table.url.startswith(SCHEMES) and parse_url(table.url).password:
-            words = "the URL holds a password"
-            notes.advise((*path, "url"), words, "take it from `env:NAME` or `file:PATH`")
-    except UrlError as error:
-        notes.problem((*path, "url"), str(error))
+    _check_url(table.url, (*path, "url"), notes)
+    if table.probe_url:
+        _check_url(table.probe_url, (*path, "probe_url"), notes)
     return Tier(
         name=name,
         access=_read_access(table.access, (*path, "access"), notes),
         url_source=_anchored(table.url, base),
         agents=frozenset(table.agents),
+        probe_source=_anchored(table.probe_url, base),
     )
+
+
+def _check_url(source: str, path: Path, notes: Notes) -> None:
+    """Note a source that cannot be used, and one that holds a secret."""
+    try:
+        check_source(source)
+        if source.startswith(SCHEMES) and parse_url(source).password:
+            words = "the URL holds a password"
+            notes.advise(path, words, "take it from `env:NAME` or `file:PATH`")
+    except UrlError as error:
+        notes.problem(path, str(error))
 
 
 def _read_access(word: str, path: Path, notes: Notes) -> AccessLevel:

@@ -37,18 +37,25 @@ class Tier:
     """One way into a target, with its own role and URL.
 
     ``url_source`` is where the URL comes from (``env:NAME``, ``file:PATH`` or the URL itself); it
-    is never logged. ``agents`` are the names of the agents that may use it; empty means all.
+    is never logged. ``probe_source`` is the same for a role of its own that probes use, empty for
+    the tier's. ``agents`` are the names of the agents that may use it; empty means all.
     """
 
     name: str
     access: AccessLevel
     url_source: str = field(repr=False)
     agents: frozenset[str] = frozenset()
+    probe_source: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One logical database. ``tiers[0]`` is the default: what an agent gets that names no tier."""
+    """One logical database. ``tiers[0]`` is the default: what an agent gets that names no tier.
+
+    With ``exact_rows_s`` rows that a write changes are counted, for that many seconds; without it
+    they are estimated. Reads that the planner expects to cost more than ``read_cost_over`` of its
+    units are held; None asks for no cost.
+    """
 
     name: str
     engine: str = "postgres"
@@ -57,6 +64,8 @@ class Target:
     business_hours: BusinessHours | None = None
     freezes: tuple[Freeze, ...] = ()
     tiers: tuple[Tier, ...] = ()
+    exact_rows_s: float | None = None
+    read_cost_over: int | None = None
 
     def tier(self, name: str) -> Tier | None:
         """The tier of that name; the empty name means the default tier."""

@@ -309,4 +309,6 @@ def _target_document(target: Target) -> dict[str, Any]:
             for freeze in target.freezes
         ),
         "tiers": {tier.name: tier.access.value for tier in target.tiers},
+        "counts": None if target.exact_rows_s is None else round(target.exact_rows_s * 1000),
+        "read_cost_over": target.read_cost_over,
     }

@@ -15,7 +15,7 @@ from holdpoint.model.case import Case
 from holdpoint.model.decision import ApprovalNeed, Decision
 from holdpoint.model.effects import Effect, Reading, Statement
 from holdpoint.model.finding import Finding
-from holdpoint.model.impact import Basis
+from holdpoint.model.impact import Basis, Figure
 from holdpoint.model.target import Target, Tier
 from holdpoint.model.verdict import Verdict
 from holdpoint.policy import reasons
@@ -29,7 +29,7 @@ from holdpoint.policy.careful import (
     is_production,
     size_matters,
 )
-from holdpoint.policy.facts import facts_needed
+from holdpoint.policy.facts import cost_matters, facts_needed
 from holdpoint.policy.match import Match, circumstances_met, figure_known, figures_met, speaks_of
 from holdpoint.policy.rules import Policy, Rule, TierTable
 from holdpoint.policy.table import table_of
@@ -44,13 +44,14 @@ _RANK_CAREFUL = 2
 _RANK_SCHEDULE = 3
 _RANK_MISSING = 4
 _READING = frozenset({Effect.READ})
+READ_COST_RULE = "careful:read_cost"
 
 
 def decide(policy: Policy, case: Case) -> Decision:
     """What the policy says to the case. Same inputs, same decision."""
     reading = case.reading
     table = table_of(policy, case.target, case.tier)
-    if reading.problem is None and not case.findings:
+    if reading.problem is None and not case.findings and not cost_matters(case.target, reading):
         settled = table.settled.get(reading.effects)
         if settled is not None and _is_coherent(reading):
             return settled.remembered if reading.text_only else settled.once
@@ -63,7 +64,7 @@ def passes_on_text(policy: Policy, target: Target, tier: Tier, reading: Reading)
     The same shortcut as in ``decide``, without a case: for texts that are to be remembered. A
     reading that carries hazards is for ``decide`` to weigh.
     """
-    if reading.problem is not None or not reading.text_only:
+    if reading.problem is not None or not reading.text_only or cost_matters(target, reading):
         return False
     settled = table_of(policy, target, tier).settled.get(reading.effects)
     return settled is not None and settled.remembered.memoisable and _is_coherent(reading)
@@ -119,6 +120,8 @@ def _weigh(policy: Policy, table: TierTable, case: Case) -> Decision:
     for mask, rule in table.refusing:
         if mask & bits or mask == EVERY_EFFECT:
             _weigh_rule(scale, case, rule)
+    if cost_matters(case.target, reading):
+        _weigh_read_cost(scale, case)
     return _read_off(scale, case)
 
 
@@ -247,6 +250,22 @@ def _weigh_schedule(
         scale.add(Verdict.HOLD, _RANK_SCHEDULE, rule_id, finding)
 
 
+def _weigh_read_cost(scale: _Scale, case: Case) -> None:
+    """A read: held when its plan costs more than the target lets pass, or is not known."""
+    scale.circumstantial = True
+    read, bound = case.impact.read, case.target.read_cost_over
+    if read is None or bound is None:  # no database was asked
+        return
+    statement = case.reading.statements[0]
+    if read.basis is Basis.UNKNOWN:
+        figure = Figure(None, Basis.UNKNOWN, read.why)
+        finding = reasons.no_figure(statement, "what it costs to read", figure, READ_COST_RULE)
+        scale.add(Verdict.HOLD, _RANK_MISSING, READ_COST_RULE, finding)
+    elif read.cost > bound:
+        finding = reasons.costly_read(statement, read, bound, READ_COST_RULE)
+        scale.add(Verdict.HOLD, _RANK_CAREFUL, READ_COST_RULE, finding)
+
+
 def _weigh_rule(scale: _Scale, case: Case, rule: Rule) -> None:
     """One hold or deny rule against each statement; the first that it matches gives the reason."""
     undecided: Statement | None = None
@@ -321,4 +340,5 @@ def _probed(case: Case) -> bool:
     return not (
         case.impact.rows.basis is Basis.NOT_ASKED
         and case.impact.table_rows.basis is Basis.NOT_ASKED
+        and case.impact.read is None
     )

@@ -14,6 +14,7 @@ from holdpoint.policy.rules import Policy, Rule, TierTable
 from holdpoint.policy.table import table_of
 
 _NONE: Final = frozenset[Fact]()
+READING: Final = frozenset({Effect.READ})
 _ROWS_CHANGE: Final = frozenset({Effect.WRITE, Effect.BULK_WRITE})
 
 
@@ -26,15 +27,29 @@ def facts_needed(policy: Policy, target: Target, tier: Tier, reading: Reading) -
     if reading.problem is not None:
         return _NONE
     table = table_of(policy, target, tier)
-    if reading.effects in table.settled and not reading.unknowns:
-        return _NONE
     needed: set[Fact] = set()
+    if cost_matters(target, reading):
+        needed.add(Fact.READ_COST)
+    elif reading.effects in table.settled and not reading.unknowns:
+        return _NONE
     for statement in reading.statements:
         if _is_denied(table, statement):
             return _NONE
         needed |= _of_base(table, statement)
         needed |= _of_rules(table, statement)
     return frozenset(needed)
+
+
+def cost_matters(target: Target, reading: Reading) -> bool:
+    """Whether the message is a read whose cost the target's ``read_cost_over`` asks for.
+
+    A statement that uses no table and no function costs nothing that a planner would tell.
+    """
+    return (
+        target.read_cost_over is not None
+        and reading.effects == READING
+        and any(statement.objects or statement.functions for statement in reading.statements)
+    )
 
 
 def _is_denied(table: TierTable, statement: Statement) -> bool:

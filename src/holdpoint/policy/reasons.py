@@ -8,7 +8,7 @@ from typing import Final
 from holdpoint.model.case import Case
 from holdpoint.model.effects import Effect, Statement, SyntaxProblem
 from holdpoint.model.finding import Finding
-from holdpoint.model.impact import Figure
+from holdpoint.model.impact import Figure, ReadCost
 from holdpoint.model.target import Freeze, Target, Tier
 from holdpoint.policy.careful import LEVELS, TABLE, Answer
 from holdpoint.policy.rules import Rule
@@ -23,6 +23,7 @@ MANY_ROWS: Final = "HP2204"  # more rows than may change unseen
 HOURS: Final = "HP3301"  # a schema change in business hours
 FREEZE: Final = "HP3302"  # a schema change in a freeze
 BIG_TABLE: Final = "HP3303"  # a schema change on a big table
+COSTLY_READ: Final = "HP6104"  # a read that the planner expects to cost too much
 HELD_EFFECT: Final = "HP7005"  # an effect that always waits for a person
 UNKNOWN: Final = "HP7006"  # something was not understood
 
@@ -192,6 +193,17 @@ def big_table(statement: Statement, size: Figure, bound: int) -> Finding:
         message=f"{described(statement)}: the table has {_rows(size)}",
         detail=f"rule `careful:ddl`; schema changes on tables over {bound:,} rows wait",
         hint=_WAIT,
+    )
+
+
+def costly_read(statement: Statement, read: ReadCost, bound: int, rule_id: str) -> Finding:
+    """HP6104: a read whose plan costs more than the target lets pass."""
+    words = f"{described(statement)}: the planner expects it to cost {read.cost:,} units"
+    return Finding(
+        code=COSTLY_READ,
+        message=f"{words}, {plain(read.hurts)}" if read.hurts else words,
+        detail=f"rule `{rule_id}`; about {read.rows:,} rows come back; over {bound:,} units wait",
+        hint="add a condition that an index serves or a LIMIT, or " + _WAIT,
     )
 
 
