@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from holdpoint.audit.impacts import impact_document
 from holdpoint.audit.record import canonical_bytes
 from holdpoint.audit.redact import redact
 from holdpoint.model import limits
@@ -15,7 +16,7 @@ from holdpoint.model.case import Case, Parameter
 from holdpoint.model.decision import Decision
 from holdpoint.model.effects import Statement
 from holdpoint.model.finding import Finding
-from holdpoint.model.impact import Figure, Impact
+from holdpoint.model.impact import Impact
 from holdpoint.model.record import Record, RecordKind
 from holdpoint.model.steps import Execution
 
@@ -64,10 +65,7 @@ def case_document(case: Case, decision: Decision) -> dict[str, Any]:
         "parameters": _parameters(case.parameters),
         "statements": [_statement(statement) for statement in case.reading.statements],
         "effects": sorted(effect.value for effect in case.reading.effects),
-        "impact": {
-            "rows": _figure(case.impact.rows),
-            "table_rows": _figure(case.impact.table_rows),
-        },
+        "impact": impact_document(case.impact),
         "findings": [finding_document(finding) for finding in decision.findings],
         "rules": list(decision.rules),
         "row_bound": row_bound_of(case.impact),
@@ -144,7 +142,3 @@ def _statement(statement: Statement) -> dict[str, Any]:
         "functions": list(statement.functions),
         "unknowns": list(statement.unknowns),
     }
-
-
-def _figure(figure: Figure) -> dict[str, Any]:
-    return {"value": figure.value, "basis": figure.basis.value, "why": figure.why}

@@ -14,6 +14,7 @@ from holdpoint.impact.joins import cascade_queries
 from holdpoint.impact.picture import describe
 from holdpoint.impact.planning import obstacle, runs_functions
 from holdpoint.impact.resolving import descendants
+from holdpoint.impact.words import sentences
 from holdpoint.model.effects import Access, Effect, Reading
 from holdpoint.model.impact import Basis, Fact, Figure, Impact, ReadCost, TableImpact
 from holdpoint.model.steps import (
@@ -93,7 +94,7 @@ def gather(
         queries = cascade_queries(reading, impact.cascades, catalog)
     relations = _relations(impact, catalog) if catalog is not None else ()
     found: Impact = yield from MeasureImpact(submission, reading, impact, queries, relations)
-    return found
+    return replace(found, words=sentences(found, reading))
 
 
 def _catalog(submission: Submission) -> Generator[Step[Any], Any, Catalog | None]:

@@ -157,7 +157,7 @@ class Impact:
 
     ``rows`` counts rows that the statements themselves change, ``table_rows`` those of the largest
     table altered. The rest is gathered when people are asked. ``failed`` names what could not be
-    found out, in words.
+    found out, in words. ``words`` say the whole in plain sentences, most important first.
     """
 
     rows: Figure = Figure()
@@ -171,3 +171,4 @@ class Impact:
     undo_how: str = ""
     read: ReadCost | None = field(default=None)
     failed: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
