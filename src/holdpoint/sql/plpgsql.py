@@ -1,7 +1,7 @@
 """PL/pgSQL, read statement by statement: every SQL text that a body could run.
 
 The grammar is that of the PostgreSQL manual, chapter 41, in all versions from 13 to 18, cut into
-tokens by the server's own lexer. Why not by libpg_query's PL/pgSQL parser: docs/decisions/0006.
+tokens by the server's own lexer. Why not by libpg_query's PL/pgSQL parser: docs/decisions/0005.
 
 Nothing is executed in mind: code after RETURN and branches that are never taken count. Whatever
 does not follow the grammar ends the reading with a word of doubt, ``unknowns``; the server refuses
