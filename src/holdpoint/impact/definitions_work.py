@@ -12,7 +12,7 @@ from typing import Final
 
 from holdpoint.impact.type_changes import type_change
 from holdpoint.model.catalog import Column, Relation
-from holdpoint.model.changes import Change, NewColumn, NewConstraint
+from holdpoint.model.changes import Change, Name, NewColumn, NewConstraint
 from holdpoint.model.impact import Work
 from holdpoint.sql.functions import BASE_TYPES, NEWEST, VOLATILE, is_built_in
 from holdpoint.sql.names import Catalog
@@ -23,11 +23,11 @@ _ORDER: Final = (Work.NONE, Work.SCAN, Work.UNKNOWN, Work.REWRITE)
 _NOTHING: Final[Answer] = (Work.NONE, "")
 
 _FIXED: Final[dict[str, Answer]] = {
-    "AT_SetAccessMethod": (Work.REWRITE, "the table is copied to the other access method"),
+    "AT_SetAccessMethod": (Work.REWRITE, "copied to the other access method, unless it has that"),
     "AT_SetExpression": (Work.REWRITE, "every row gets the newly computed value"),
-    "AT_SetLogged": (Work.REWRITE, "the table is written anew, into the log"),
-    "AT_SetTableSpace": (Work.REWRITE, "its files are copied to the other tablespace"),
-    "AT_SetUnLogged": (Work.REWRITE, "the table is written anew, outside the log"),
+    "AT_SetLogged": (Work.REWRITE, "written anew and into the log, unless it is logged"),
+    "AT_SetTableSpace": (Work.REWRITE, "copied to the other tablespace, unless it is there"),
+    "AT_SetUnLogged": (Work.REWRITE, "written anew and outside the log, unless it is so"),
     "AT_ValidateConstraint": (Work.SCAN, "every row is checked against the constraint"),
     "ANALYZE": (Work.NONE, "a sample of the rows is read"),
     "CLUSTER": (Work.REWRITE, "the rows are written anew in the order of an index"),
@@ -90,8 +90,14 @@ def work_of(change: Change, relation: Relation | None, catalog: Catalog | None) 
     return Work.UNKNOWN, "Holdpoint does not know what this does to the rows that are there"
 
 
-def work_of_other(change: Change) -> Answer:
-    """What ``change`` does to the rows of the further relations it names."""
+def work_of_other(change: Change, other: Name) -> Answer:
+    """What ``change`` does to the rows of ``other``, a further relation that it names."""
+    looked_up = (Work.SCAN, "rows are looked up in it, one by one or all at once")
+    if change.constraint is not None and change.constraint.references == other:
+        return looked_up if change.constraint.checks else _NOTHING
+    column = change.column
+    if change.action == "AT_AddColumn" and column is not None and column.default:
+        return looked_up
     if change.action == "AT_AttachPartition":
         return Work.SCAN, "every row is checked unless a CHECK already proves the bounds"
     return _NOTHING

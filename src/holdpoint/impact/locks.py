@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from holdpoint.model.changes import Change
+from holdpoint.model.changes import Change, Name
 from holdpoint.model.impact import LockMode
 
 _ORDER: Final = {mode: place for place, mode in enumerate(LockMode)}
@@ -105,18 +105,23 @@ def lock_of(change: Change) -> LockMode | None:
     return _WEAKER.get(action, LockMode.ACCESS_EXCLUSIVE)
 
 
-def lock_of_other(change: Change) -> LockMode:
-    """The lock on the relations that ``change`` names besides its own."""
+def lock_of_other(change: Change, other: Name) -> LockMode:
+    """The lock on ``other``, a relation that ``change`` names besides its own."""
     action = change.action
     if action == "AT_AttachPartition" or action == "AT_DetachPartition":
         return LockMode.ACCESS_EXCLUSIVE
     if action == "CREATE TABLE" and "partition" in change.options:
         return LockMode.ACCESS_EXCLUSIVE
-    if action in ("AT_AddColumn", "AT_AddConstraint", "CREATE TABLE"):
+    if action in ("AT_AddColumn", "AT_AddConstraint") or _refers_to(change, other):
         return LockMode.SHARE_ROW_EXCLUSIVE  # the table a foreign key points at
-    if action in ("AT_AddInherit", "AT_DropInherit"):
+    if action in ("AT_AddInherit", "AT_DropInherit", "CREATE TABLE"):
         return LockMode.SHARE_UPDATE_EXCLUSIVE
     return LockMode.ACCESS_EXCLUSIVE
+
+
+def _refers_to(change: Change, other: Name) -> bool:
+    constraints = change.column.constraints if change.column is not None else ()
+    return any(each.references == other for each in constraints)
 
 
 def _named_mode(change: Change) -> LockMode:

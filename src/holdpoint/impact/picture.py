@@ -47,6 +47,7 @@ class _Load:
 
     name: str
     relation: Relation | None
+    shown: bool  # by the catalog, itself or the table it belongs to
     lock: LockMode | None = None
     work: Answer = _NO_ANSWER
     verbs: frozenset[Verb] = frozenset()
@@ -58,11 +59,11 @@ class _Loads:
     def __init__(self) -> None:
         self.found: dict[int | Name, _Load] = {}
 
-    def of(self, relation: Relation | None, name: Name) -> _Load:
-        """The load of one relation, made when it is new."""
+    def of(self, relation: Relation | None, name: Name, shown: bool = False) -> _Load:
+        """The load of one relation or, where there is none, of a name; made when it is new."""
         key = relation.oid if relation is not None else name
         label = relation.label if relation is not None else name.label
-        return self.found.setdefault(key, _Load(label, relation))
+        return self.found.setdefault(key, _Load(label, relation, shown))
 
 
 def describe(
@@ -96,7 +97,7 @@ def describe(
     users = users_of(relations, own_role or catalog.rows.role) if catalog is not None else ()
     undo, undo_how = undo_of(statements, cascades.listed, firings)
     if reading.problem is not None:
-        undo, undo_how = Undo.NOTHING, "the server refuses the text as well"
+        undo, undo_how = Undo.UNKNOWN, "the text cannot be read"
     tables = tuple(_table(each, catalog) for each in loads.found.values())
     if len(tables) > IMPACT_LISTED_MAX:
         failed[f"{len(tables) - IMPACT_LISTED_MAX:,} more tables are not listed here"] = None
@@ -169,7 +170,7 @@ def _say_what_is_missing(reading: Reading, loads: _Loads, failed: dict[str, None
 
 def _say_who_is_unknown(loads: _Loads, failed: dict[str, None]) -> None:
     for load in loads.found.values():
-        if load.relation is None:
+        if load.relation is None and not load.shown:
             failed[f"the catalog does not show `{load.name}`"] = None
 
 
@@ -225,8 +226,12 @@ def _load_change(
         new = change.action in ("CREATE", "CREATE TABLE") and not change.replace
         lock = None if new else lock_of(change)
         if lock is not None:
-            for name, relation in _about(change, statement, catalog):
-                load = loads.of(relation, name)
+            for relation in _about(change, statement, catalog) or (None,):
+                itself = change.kind == "INDEX" and change.action not in _ON_TABLE
+                if itself:
+                    load = loads.of(None, change.on, shown=relation is not None)
+                else:
+                    load = loads.of(relation, change.on)
                 load.lock = stronger(load.lock, lock)
                 load.work = heavier(load.work, work_of(change, relation, catalog))
                 for further in _also_locked(change, relation, catalog):
@@ -237,16 +242,16 @@ def _load_change(
             if other in made:
                 continue
             load = loads.of(relation, other)
-            load.lock = stronger(load.lock, lock_of_other(change))
-            load.work = heavier(load.work, work_of_other(change))
+            load.lock = stronger(load.lock, lock_of_other(change, other))
+            load.work = heavier(load.work, work_of_other(change, other))
 
 
 def _also_locked(
     change: Change, relation: Relation | None, catalog: Catalog | None
 ) -> Iterable[Relation]:
-    """Tables tied to a dropped table or key by foreign keys, and the table it is a partition of.
+    """Tables tied by foreign keys to what is dropped or made anew, and a partition's parent.
 
-    Their triggers for the key are dropped with it, which nobody may be using meanwhile.
+    The triggers that keep the key are dropped on both sides, which nobody may be using meanwhile.
     """
     if relation is None or catalog is None:
         return
@@ -255,8 +260,17 @@ def _also_locked(
         ties = [*(each.references for each in keys), *relation.parents]
         if change.cascade:
             ties.extend(other.oid for other, _ in catalog.referencing(relation.oid))
-    elif change.action == "AT_DropConstraint":
+    elif change.action == "AT_DropConstraint" or (
+        change.action == "AT_AlterConstraint" and change.options
+    ):
         ties = [each.references for each in relation.constraints if each.name == change.part]
+    elif change.action in ("AT_DropColumn", "AT_AlterColumnType"):
+        ties = [each.references for each in relation.constraints if change.part in each.columns]
+        ties.extend(
+            other.oid
+            for other, key in catalog.referencing(relation.oid)
+            if change.part in key.referenced_columns
+        )
     else:
         return
     for oid in dict.fromkeys(ties):
@@ -265,20 +279,20 @@ def _also_locked(
             yield tied
 
 
-def _about(
-    change: Change, statement: Statement, catalog: Catalog | None
-) -> list[tuple[Name, Relation | None]]:
-    """The relations a change locks: for an index its table, which the lock keeps others from."""
-    if change.kind == "INDEX" and catalog is not None:
-        found = [
-            relation
-            for relation in catalog.rows.relations
-            if change.on.schema in ("", relation.schema)
-            and any(index.name == change.on.name for index in relation.indexes)
-        ]
-    else:
-        found = list(meant(change.on, statement, catalog))
-    return [(change.on, each) for each in found] or [(change.on, None)]
+# What locks an index's table and not the index alone.
+_ON_TABLE = frozenset(("DROP", "REINDEX"))
+
+
+def _about(change: Change, statement: Statement, catalog: Catalog | None) -> tuple[Relation, ...]:
+    """The relations that a change is about; for an index, its table."""
+    if change.kind != "INDEX" or catalog is None:
+        return meant(change.on, statement, catalog)
+    return tuple(
+        relation
+        for relation in catalog.rows.relations
+        if change.on.schema in ("", relation.schema)
+        and any(index.name == change.on.name for index in relation.indexes)
+    )
 
 
 def _table(load: _Load, catalog: Catalog | None) -> TableImpact:

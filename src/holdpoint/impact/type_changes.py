@@ -54,7 +54,8 @@ def type_change(
         return Work.REWRITE, f"every value of `{name}` is converted, every index on it built anew"
     if new.collation:
         return Work.SCAN, f"every row is read to build the indexes on `{name}` anew"
-    if any(each.kind == "c" and name in each.columns for each in relation.constraints):
+    checks = [each for each in relation.constraints if each.kind == "c" and each.valid]
+    if any(name in each.columns for each in checks):
         return Work.SCAN, f"every row is checked against the constraints on `{name}`"
     return Work.NONE, "stored values fit the new type as they are"
 

@@ -198,8 +198,8 @@ def table_command(on: Name, kind: str, command: Node) -> Change:
     elif "ATAlterConstraint" in definition:
         altered: Node = definition["ATAlterConstraint"]
         part = str(altered.get("conname", ""))
-        if altered.get("alterEnforceability", False) and altered.get("is_enforced", False):
-            options = ("enforced",)
+        if altered.get("alterEnforceability", False):
+            options = ("enforced",) if altered.get("is_enforced", False) else ("not enforced",)
     return Change(
         action=str(command.get("subtype", "")),
         on=on,
