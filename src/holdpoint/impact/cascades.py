@@ -17,6 +17,7 @@ from holdpoint.model.impact import Cascade
 from holdpoint.model.limits import CASCADE_LEVELS_MAX, IMPACT_LISTED_MAX
 from holdpoint.sql.names import Catalog
 
+_State = tuple[int, Verb, tuple[str, ...]]
 _WORDS: Final = {"c": "update", "n": "set null", "d": "set default"}
 
 
@@ -45,28 +46,39 @@ def cascades_of(touched: Iterable[Touch], truncates_on: bool, catalog: Catalog) 
     Each key is listed once, at the first level that reaches it: keys in a circle end there.
     """
     starts = tuple(touched)
-    wave: list[Touch] = list(starts)
-    seen = {(each.relation.oid, each.verb, each.columns) for each in starts}
+    seen: set[_State] = set()
     listed: dict[tuple[int, str, str], Cascade] = {}
     reached: list[Touch] = []
-    for level in range(1, CASCADE_LEVELS_MAX + 1):
-        following: list[Touch] = []
-        for touch in wave:
-            for step in _steps(touch, truncates_on, catalog):
-                name = (step.target.oid, step.constraint.name, step.action)
-                listed.setdefault(name, _cascade(level, step, touch))
-                columns = step.constraint.columns if step.verb is Verb.UPDATE else ()
-                state = (step.target.oid, step.verb, columns)
-                if state not in seen:
-                    seen.add(state)
+    cut = False
+    # What the reader follows on its way may be what the keys reach by themselves, in levels.
+    for indirect in (False, True):
+        wave = [
+            each for each in starts if bool(each.through) is indirect and _state(each) not in seen
+        ]
+        seen.update(_state(each) for each in wave)
+        for level in range(1, CASCADE_LEVELS_MAX + 1):
+            following: list[Touch] = []
+            for touch in wave:
+                for step in _steps(touch, truncates_on, catalog):
+                    name = (step.target.oid, step.constraint.name, step.action)
+                    listed.setdefault(name, _cascade(level, step, touch))
+                    columns = step.constraint.columns if step.verb is Verb.UPDATE else ()
                     way = (*touch.through, step.constraint.name)
-                    following.append(Touch(step.target, step.verb, columns, way))
-        reached.extend(following)
-        wave = following
-        if not wave or len(listed) > IMPACT_LISTED_MAX:
-            break
-    cut = bool(wave) or len(listed) > IMPACT_LISTED_MAX
+                    next_touch = Touch(step.target, step.verb, columns, way)
+                    if _state(next_touch) not in seen:
+                        seen.add(_state(next_touch))
+                        following.append(next_touch)
+            reached.extend(following)
+            wave = following
+            if not wave or len(listed) > IMPACT_LISTED_MAX:
+                break
+        cut = cut or bool(wave)
+    cut = cut or len(listed) > IMPACT_LISTED_MAX
     return Cascades(tuple(listed.values())[:IMPACT_LISTED_MAX], tuple(reached), cut)
+
+
+def _state(touch: Touch) -> _State:
+    return touch.relation.oid, touch.verb, touch.columns
 
 
 def _cascade(level: int, step: _Step, touch: Touch) -> Cascade:
