@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from decisions import Decisions
 from scenarios import Latency, Scenario
 
 ROUTES = ("holdpoint", "pgbouncer", "direct")
@@ -27,6 +28,7 @@ class Run:
     rates: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     latencies: tuple[Latency, ...] = ()
     memory: dict[str, float] = field(default_factory=dict)
+    decisions: Decisions | None = None
     failures: list[str] = field(default_factory=list)
 
     def rate(self, scenario: str, route: str) -> float | None:
@@ -59,6 +61,7 @@ class Run:
             ],
             "median_latency_us": {one.name: one.medians for one in self.latencies},
             "resident_mb": self.memory,
+            "decisions": self.decisions.as_json() if self.decisions is not None else None,
             "failures": self.failures,
         }
 

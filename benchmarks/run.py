@@ -19,6 +19,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+import decisions
 from holdpoint.embedded import EmbeddedPostgres, binaries
 from report import Run, save, show
 from routes import DATABASE, Route, compiled, fill, free_port, pgbouncer, running
@@ -174,12 +175,17 @@ def main() -> None:
         if not (options.only or options.no_memory):
             say(f"memory, relaying {length.relay_rows:,} rows")
             run.memory = memory(bench, gated, length.relay_rows)
+    if not options.only:
+        say("decisions")
+        run.decisions = decisions.run(tables=10_000, rounds=options.rounds or length.rounds)
     if options.json:
         import json
 
         print(json.dumps(run.as_json(scenarios), indent=2))
     else:
         show(run, scenarios, console)
+        if run.decisions is not None:
+            decisions.show(run.decisions, console)
     if options.save:
         day = datetime.datetime.now(datetime.UTC).date().isoformat()
         save(run, scenarios, HERE / "results" / f"{day}.json")
