@@ -24,11 +24,11 @@ from holdpoint.sql import DEFAULT_VIEW, read
 PAGES = Path(__file__).parents[3] / "docs" / "hazards"
 # Made by policy, from more than the text.
 RESERVED = {"HP2204", "HP3301", "HP3302", "HP7001", "HP7002", "HP7003", "HP7004"}
-# Hazards that only a catalog shows bring the tables and functions of their examples along; see
-# test_catalog_hazards.py.
 TITLES = {hazard.CODE: hazard.TITLE for hazard in HAZARDS} | {
     hazard.CODE: hazard.TITLE for hazard in IMPACT_HAZARDS
 }
+# Hazards that only a catalog shows bring the tables and functions of their examples along; see
+# test_catalog_hazards.py.
 FROM_TEXT = [hazard for hazard in HAZARDS if not hasattr(hazard, "EXAMPLES_SCHEMA")]
 HIT = [(hazard, text) for hazard in FROM_TEXT for text in hazard.EXAMPLES_HIT]
 MISS = [(hazard, text) for hazard in HAZARDS for text in hazard.EXAMPLES_MISS]
