@@ -206,7 +206,7 @@ def _opens(low: str, before: str, verb: str, seen: list[str]) -> bool:
     """Whether a word at depth 0 opens a clause that comes next."""
     if low not in _CLAUSES or before == ".":
         return False
-    if "where" in seen:
+    if "where" in seen or low in seen:  # JOIN ... USING is no clause of the statement
         return False
     if "table" not in seen:
         return low in ("with", "delete", "update") or (low == "from" and before == "delete")
