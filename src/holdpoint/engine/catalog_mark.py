@@ -64,7 +64,8 @@ _CATALOGS: Final = (
         "pg_depend",
         "r.objid, r.refobjid, r.refobjsubid",
         "r.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND r.refobjsubid <> 0 AND r.objid "
-        "IN (SELECT c.oid FROM pg_catalog.pg_class AS c WHERE c.relkind = 'S')",
+        "IN (SELECT c.oid FROM pg_catalog.pg_class AS c WHERE c.relkind = 'S' "
+        "AND c.relpersistence <> 't')",
     ),
 )
 

@@ -135,8 +135,9 @@ SELECT i.indrelid, i.indexrelid, c.relname::text, i.indkey::text, i.indnkeyatts,
        coalesce(pg_catalog.pg_get_expr(i.indpred, i.indrelid), ''), greatest(c.relpages, 0)
   FROM pg_catalog.pg_index AS i
   JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
+  JOIN pg_catalog.pg_class AS t ON t.oid = i.indrelid
   JOIN pg_catalog.pg_am AS m ON m.oid = c.relam
- WHERE i.indrelid >= 16384
+ WHERE i.indrelid >= 16384 AND t.relkind <> 't'
  ORDER BY i.indrelid, i.indexrelid
 """
 
@@ -282,16 +283,24 @@ SELECT d.classid, d.objid, e.extname::text
 # Who needs what, by class of the one who needs: each branch joins its own catalog. What belongs to
 # its table and goes with it (indexes, constraints, defaults) stands here only for functions.
 DEPENDENCIES: Final = """
-WITH needed AS MATERIALIZED (
+WITH classes AS (
+    SELECT 'pg_catalog.pg_class'::pg_catalog.regclass::oid AS relations,
+           'pg_catalog.pg_proc'::pg_catalog.regclass::oid AS functions,
+           'pg_catalog.pg_type'::pg_catalog.regclass::oid AS types,
+           'pg_catalog.pg_constraint'::pg_catalog.regclass::oid AS constraints,
+           'pg_catalog.pg_trigger'::pg_catalog.regclass::oid AS triggers
+), needed AS MATERIALIZED (
     SELECT DISTINCT d.classid::pg_catalog.regclass::text AS class, d.objid,
            d.refclassid::pg_catalog.regclass::text AS on_class, d.refobjid AS on_oid,
            d.refobjsubid AS on_number
-      FROM pg_catalog.pg_depend AS d
+      FROM pg_catalog.pg_depend AS d CROSS JOIN classes AS k
      WHERE d.deptype IN ('n', 'a', 'i') AND d.objid >= 16384 AND d.refobjid >= 16384
-       AND d.refclassid IN ('pg_catalog.pg_class'::pg_catalog.regclass,
-                            'pg_catalog.pg_proc'::pg_catalog.regclass,
-                            'pg_catalog.pg_type'::pg_catalog.regclass)
-       AND NOT (d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass)
+       AND (d.refclassid = k.functions
+            OR d.refclassid = k.types AND d.classid <> k.types
+            OR d.refclassid = k.relations
+               AND d.classid NOT IN (k.types, k.constraints, k.triggers, k.relations)
+            OR d.refclassid = k.relations AND d.refobjsubid <> 0 AND d.classid = k.relations
+               AND d.objid IN (SELECT s.oid FROM pg_catalog.pg_class AS s WHERE s.relkind = 'S'))
 ), named AS (
     SELECT n.*, CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view'
                                ELSE 'rule' END AS kind,
@@ -344,7 +353,7 @@ WITH needed AS MATERIALIZED (
            s.nspname || '.' || c.relname
       FROM needed AS n JOIN pg_catalog.pg_class AS c ON c.oid = n.objid
       JOIN pg_catalog.pg_namespace AS s ON s.oid = c.relnamespace
-     WHERE n.class = 'pg_class' AND (n.on_class <> 'pg_class' OR c.relkind = 'S')
+     WHERE n.class = 'pg_class'
     UNION ALL
     SELECT n.*, 'operator', s.nspname || '.' || o.oprname
       FROM needed AS n JOIN pg_catalog.pg_operator AS o ON o.oid = n.objid

@@ -8,8 +8,9 @@ says the same things many times.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final
 
 from holdpoint.engine.catalog_queries import Area
@@ -46,20 +47,20 @@ class Assembly:
         self._block_size: Final = block_size
         self._shared: dict[Any, Any] = {}
         self._same_columns: dict[Row, model.Column] = {}
-        self._names: dict[int, dict[int, str]] = defaultdict(dict)
-        self._columns: dict[int, list[model.Column]] = defaultdict(list)
-        self._indexes: dict[int, list[model.Index]] = defaultdict(list)
-        self._constraints: dict[int, list[model.Constraint]] = defaultdict(list)
-        self._triggers: dict[int, list[model.Trigger]] = defaultdict(list)
-        self._rules: dict[int, list[model.Rule]] = defaultdict(list)
-        self._policies: dict[int, list[model.RowPolicy]] = defaultdict(list)
-        self._granted: dict[str, list[model.Grant]] = defaultdict(list)
-        self._column_grants: dict[int, list[model.Grant]] = defaultdict(list)
-        self._parents: dict[int, list[int]] = defaultdict(list)
+        self._columns: dict[int, tuple[model.Column, ...]] = {}
+        self._numbers: dict[int, dict[int, str]] = {}
+        self._indexes: dict[int, tuple[model.Index, ...]] = {}
+        self._constraints: dict[int, tuple[model.Constraint, ...]] = {}
+        self._triggers: dict[int, tuple[model.Trigger, ...]] = {}
+        self._rules: dict[int, tuple[model.Rule, ...]] = {}
+        self._policies: dict[int, tuple[model.RowPolicy, ...]] = {}
+        self._granted: dict[str, tuple[model.Grant, ...]] = {}
+        self._column_grants: dict[int, tuple[model.Grant, ...]] = {}
+        self._parents: dict[int, tuple[int, ...]] = {}
         self._definitions: dict[int, str] = {}
         self._members: dict[tuple[int, int], str] = {}
-        self._checks: dict[int, list[str]] = defaultdict(list)
-        self._type_functions: dict[int, list[int]] = defaultdict(list)
+        self._checks: dict[int, tuple[str, ...]] = {}
+        self._type_functions: dict[int, tuple[int, ...]] = {}
         self._relations: list[Row] = []
         self._functions: list[Row] = []
         self._operators: list[Row] = []
@@ -101,97 +102,104 @@ class Assembly:
     # --- what hangs on relations ------------------------------------------------------------------
 
     def _take_columns(self, rows: Rows) -> None:
-        for oid, number, *rest in rows:
-            key = tuple(rest)
-            column = self._same_columns.get(key)
-            if column is None:
-                name, type_oid, not_null, default, *others = rest
-                column = model.Column(
-                    self._one(name), type_oid, not_null, self._one(default), *others
-                )
-                self._same_columns[key] = column
-            self._columns[oid].append(column)
-            self._names[oid][number] = column.name
+        for relation, group in _grouped(rows):
+            self._columns[relation] = tuple(self._column(rest) for _, _, *rest in group)
+            if group[-1][1] != len(group):  # columns were dropped: numbers are not positions
+                self._numbers[relation] = {number: name for _, number, name, *_ in group}
+
+    def _column(self, fields: list[Any]) -> model.Column:
+        key = tuple(fields)
+        column = self._same_columns.get(key)
+        if column is None:
+            column = self._same_columns[key] = model.Column(self._one(fields[0]), *fields[1:])
+        return column
 
     def _take_indexes(self, rows: Rows) -> None:
-        for (
-            table, oid, name, numbers, key_count, unique, primary, valid, method,
-            expressions, predicate, pages,
-        ) in rows:  # fmt: skip
-            # Columns of INCLUDE follow the key's: they make nothing unique.
-            key = [int(number) for number in numbers.split()][:key_count]
-            self._indexes[table].append(
-                model.Index(
-                    oid,
-                    name,
-                    self._column_names(table, key),
-                    unique,
-                    primary,
-                    valid,
-                    self._one(method),
-                    expressions,
-                    predicate,
-                    pages * self._block_size,
-                )
-            )
+        for table, group in _grouped(rows):
+            self._indexes[table] = tuple(self._index(*row) for row in group)
+
+    def _index(
+        self, table: int, oid: int, name: str, numbers: str, key_count: int, *rest: Any
+    ) -> model.Index:
+        unique, primary, valid, method, expressions, predicate, pages = rest
+        # Columns of INCLUDE follow the key's: they make nothing unique.
+        key = [int(number) for number in numbers.split()][:key_count]
+        return model.Index(
+            oid,
+            name,
+            self._names(table, key),
+            unique,
+            primary,
+            valid,
+            self._one(method),
+            expressions,
+            predicate,
+            pages * self._block_size,
+        )
 
     def _take_constraints(self, rows: Rows) -> None:
-        for (
-            table, name, kind, key, references, referenced_key, on_delete, on_update,
-            expression, valid, deferrable,
-        ) in rows:  # fmt: skip
-            foreign = kind == "f"
-            self._constraints[table].append(
-                model.Constraint(
-                    name,
-                    self._one(kind),
-                    self._column_names(table, key or ()),
-                    references,
-                    self._column_names(references, referenced_key or ()),
-                    self._one(on_delete) if foreign else "a",
-                    self._one(on_update) if foreign else "a",
-                    expression,
-                    valid,
-                    deferrable,
-                )
-            )
+        for table, group in _grouped(rows):
+            self._constraints[table] = tuple(self._constraint(*row) for row in group)
+
+    def _constraint(
+        self, table: int, name: str, kind: str, key: list[int] | None, references: int, *rest: Any
+    ) -> model.Constraint:
+        referenced_key, on_delete, on_update, expression, valid, deferrable = rest
+        foreign = kind == "f"
+        return model.Constraint(
+            name,
+            self._one(kind),
+            self._names(table, key or ()),
+            references,
+            self._names(references, referenced_key or ()),
+            self._one(on_delete) if foreign else "a",
+            self._one(on_update) if foreign else "a",
+            expression,
+            valid,
+            deferrable,
+        )
 
     def _take_triggers(self, rows: Rows) -> None:
-        for table, name, function, bits, enabled, numbers, definition in rows:
-            timing = "before" if bits & _BEFORE else "instead" if bits & _INSTEAD else "after"
-            self._triggers[table].append(
-                model.Trigger(
-                    name,
-                    function,
-                    frozenset(word for bit, word in _EVENTS if bits & bit),
-                    timing,
-                    bool(bits & _PER_ROW),
-                    self._one(enabled),
-                    self._column_names(table, [int(number) for number in numbers.split()]),
-                    condition_of(definition) if definition else "",
-                )
-            )
+        for table, group in _grouped(rows):
+            self._triggers[table] = tuple(self._trigger(*row) for row in group)
+
+    def _trigger(
+        self, table: int, name: str, function: int, bits: int, enabled: str, *rest: str
+    ) -> model.Trigger:
+        numbers, definition = rest
+        return model.Trigger(
+            name,
+            function,
+            frozenset(word for bit, word in _EVENTS if bits & bit),
+            "before" if bits & _BEFORE else "instead" if bits & _INSTEAD else "after",
+            bool(bits & _PER_ROW),
+            self._one(enabled),
+            self._names(table, [int(number) for number in numbers.split()]),
+            condition_of(definition) if definition else "",
+        )
 
     def _take_rules(self, rows: Rows) -> None:
-        for table, name, event, instead, enabled, definition in rows:
-            rule = model.Rule(name, _RULE_EVENTS[event], instead, enabled, definition)
-            self._rules[table].append(rule)
+        for table, group in _grouped(rows):
+            self._rules[table] = tuple(
+                model.Rule(name, _RULE_EVENTS[event], instead, enabled, definition)
+                for _, name, event, instead, enabled, definition in group
+            )
 
     def _take_policies(self, rows: Rows) -> None:
-        for table, *rest in rows:
-            self._policies[table].append(model.RowPolicy(*rest))
+        for table, group in _grouped(rows):
+            self._policies[table] = tuple(model.RowPolicy(*rest) for _, *rest in group)
 
     def _take_grants(self, rows: Rows) -> None:
-        for key, grantee, privilege in rows:
-            self._granted[key].append(model.Grant(self._one(grantee), self._one(privilege)))
+        for key, group in _grouped(rows):
+            self._granted[key] = tuple(model.Grant(*rest) for _, *rest in group)
 
     def _take_column_grants(self, rows: Rows) -> None:
-        for table, grantee, privilege in rows:
-            self._column_grants[table].append(model.Grant(self._one(grantee), privilege))
+        for table, group in _grouped(rows):
+            self._column_grants[table] = tuple(model.Grant(*rest) for _, *rest in group)
 
     def _take_parents(self, rows: Rows) -> None:
-        for table, parent in rows:
-            self._parents[table].append(parent)
+        for table, group in _grouped(rows):
+            self._parents[table] = tuple(parent for _, parent in group)
 
     def _take_definitions(self, rows: Rows) -> None:
         for oid, text in rows:
@@ -200,12 +208,12 @@ class Assembly:
     # --- the rest ---------------------------------------------------------------------------------
 
     def _take_type_checks(self, rows: Rows) -> None:
-        for oid, text in rows:
-            self._checks[oid].append(text)
+        for oid, group in _grouped(rows):
+            self._checks[oid] = tuple(text for _, text in group)
 
     def _take_type_functions(self, rows: Rows) -> None:
-        for oid, function in rows:
-            self._type_functions[oid].append(function)
+        for oid, group in _grouped(rows):
+            self._type_functions[oid] = tuple(function for _, function in group)
 
     def _take_event_triggers(self, rows: Rows) -> None:
         for name, event, function, enabled, tags in rows:
@@ -273,14 +281,14 @@ class Assembly:
             temporary=temporary,
             row_security=row_security,
             type_oid=type_oid,
-            columns=self._one(tuple(self._columns.get(oid, ()))),
-            indexes=tuple(self._indexes.get(oid, ())),
-            constraints=tuple(self._constraints.get(oid, ())),
-            triggers=tuple(self._triggers.get(oid, ())),
-            rules=tuple(self._rules.get(oid, ())),
-            policies=tuple(self._policies.get(oid, ())),
-            grants=self._one((*self._granted.get(grants, ()), *self._column_grants.get(oid, ()))),
-            parents=tuple(self._parents.get(oid, ())),
+            columns=self._columns.get(oid, ()),
+            indexes=self._indexes.get(oid, ()),
+            constraints=self._constraints.get(oid, ()),
+            triggers=self._triggers.get(oid, ()),
+            rules=self._rules.get(oid, ()),
+            policies=self._policies.get(oid, ()),
+            grants=self._granted.get(grants, ()) + self._column_grants.get(oid, ()),
+            parents=self._parents.get(oid, ()),
             definition=self._definitions.get(oid, ""),
             security_invoker=security_invoker,
             extension=self._members.get((PG_CLASS, oid), ""),
@@ -331,26 +339,38 @@ class Assembly:
         return model.DataType(
             oid,
             self._one(schema),
-            self._one(name),
+            name,
             self._one(kind),
             base,
             relation,
             not_null,
-            tuple(self._checks.get(oid, ())),
+            self._checks.get(oid, ()),
             default,
-            tuple(self._type_functions.get(oid, ())),
+            self._type_functions.get(oid, ()),
             self._members.get((PG_TYPE, oid), ""),
         )
 
-    def _column_names(self, relation: int, numbers: Iterable[int]) -> tuple[str, ...]:
+    def _names(self, relation: int, numbers: Sequence[int]) -> tuple[str, ...]:
         """Names of columns by their numbers; empty for 0, an expression."""
-        names = self._names.get(relation, {})
-        found: tuple[str, ...] = self._one(tuple(names.get(number, "") for number in numbers))
-        return found
+        named = self._numbers.get(relation)
+        if named is not None:
+            found = tuple(named.get(number, "") for number in numbers)
+        else:
+            columns = self._columns.get(relation, ())
+            there = range(1, len(columns) + 1)
+            found = tuple(columns[each - 1].name if each in there else "" for each in numbers)
+        names: tuple[str, ...] = self._one(found)
+        return names
 
     def _one(self, value: Any) -> Any:
         """Return the one object that stands for every equal value."""
         return self._shared.setdefault(value, value)
+
+
+def _grouped(rows: Rows) -> Iterator[tuple[Any, list[Row]]]:
+    """Rows by their first field; those of the same stand together."""
+    for key, group in groupby(rows, itemgetter(0)):
+        yield key, list(group)
 
 
 def input_names(names: Sequence[str] | None, modes: Sequence[str] | None) -> tuple[str, ...]:
