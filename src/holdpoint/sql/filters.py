@@ -14,8 +14,8 @@ from typing import Any, Final
 from holdpoint.model.catalog import RelationKind
 from holdpoint.model.limits import FILTER_DEPTH_MAX, PARTNER_HOPS_MAX, SUBQUERY_LIMIT_ROWS_MAX
 from holdpoint.sql.keys import limit_of
-from holdpoint.sql.operands import follows, range_of
-from holdpoint.sql.subqueries import aggregates, conjuncts, follows_key, may_give
+from holdpoint.sql.operands import follows, range_of, tests_by_call
+from holdpoint.sql.subqueries import aggregates, conjuncts, follows_key, is_average, may_give
 from holdpoint.sql.targets import (
     NOTHING_KNOWN,
     Relations,
@@ -37,7 +37,7 @@ from holdpoint.sql.tautologies import (
     simple_test,
 )
 from holdpoint.sql.truths import against_truth, constants_differ, is_false, is_null
-from holdpoint.sql.walk import Node, constant, strings
+from holdpoint.sql.walk import Node, strings
 
 
 def target_of(
@@ -154,7 +154,7 @@ def _effective(node: Node, target: Target, negated: bool, depth: int) -> bool:
         if kind == "CoalesceExpr":
             return _all_or_false(value["args"], target, negated, depth + 1)
         if kind == "FuncCall":
-            return _call(value, target)
+            return tests_by_call(value, target)
         if kind == "TypeCast":
             return _cast(value, target, negated, depth + 1)
         if kind == "A_Const":
@@ -282,7 +282,7 @@ def _comparison(node: Node, target: Target, negated: bool, depth: int) -> bool:
         return False  # the table a second time: `a.id = b.id` holds for every row
     if not own:
         return target.relation is None and _join(node, target)
-    if target.name in loose or target.name in qualifiers:
+    if target.name in loose:
         return False  # the whole row beside one of its columns
     if not _sides_follow(node, target, symbol, negated):
         return False
@@ -294,7 +294,14 @@ def _comparison(node: Node, target: Target, negated: bool, depth: int) -> bool:
         return False
     if kind == "AEXPR_OP" and symbol == "=" and not negated:
         return not _covers(left_node, right_node, target, depth)
-    return not _reads_all(right_node, target, depth) and not _reads_all(left_node, target, depth)
+    if kind == "AEXPR_OP_ANY" and symbol == "=" and not negated:
+        link: Node = (right_node or {}).get("SubLink", {})
+        query: Node = link.get("subselect", {}).get("SelectStmt", {})
+        if query and _covered_by(left_node or {}, query, target, depth):
+            return False
+    return all(
+        is_average(item) or not _reads_all(item, target, depth) for item in (left_node, right_node)
+    )
 
 
 def _sides_follow(node: Node, target: Target, symbol: str, negated: bool) -> bool:
@@ -458,39 +465,10 @@ def _covered_by(test: Node, query: Node, target: Target, depth: int) -> bool:
     if reference is None or len(items) != 1 or len(columns) != 1 or limit_of(query) is not None:
         return False
     node: Node = items[0].get("RangeVar", {})
-    partner = target.names.of(node) if node else None
+    partner = target.names.seen_as(node) if node else None
     fields = strings(columns[0]["ResTarget"]["val"].get("ColumnRef", {}).get("fields", []))
     if partner is None or not fields:
         return False
     if not follows_key(target, target.own(reference), partner, fields[-1]):
         return False
     return not bounds(query.get("whereClause"), Target(node, [], target.names), depth + 1)
-
-
-# Built-in functions that test a column, with what tells that they test nothing.
-_TESTS_BY_CALL: Final = frozenset(("starts_with", "regexp_like", "jsonb_exists", "overlaps"))
-
-
-def _call(node: Node, target: Target) -> bool:
-    """A function as a filter: one that is known to compare its column with something else."""
-    args: list[Any] = node.get("args", [])
-    name = strings(node["funcname"])[-1]
-    if len(args) < 2:
-        return False
-    value = constant(args[1])
-    if name == "jsonb_path_exists":
-        return "?" in (value or "") and follows(args[0], target)
-    if name not in _TESTS_BY_CALL or (name == "starts_with" and value == ""):
-        return False
-    if name == "regexp_like":
-        pattern = [{"String": {"sval": "~"}}]
-        test: Node = {"kind": "AEXPR_OP", "name": pattern, "lexpr": args[0], "rexpr": args[1]}
-        if meets_everything(test, False):
-            return False
-    own = [own_columns(arg, target) for arg in args]
-    together: set[str] = set()
-    for columns in own:
-        if columns & together:
-            return False
-        together |= columns
-    return any(follows(arg, target) for arg in args)

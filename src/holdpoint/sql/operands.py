@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from holdpoint.sql.targets import Target, column_of, own_columns, words
+from holdpoint.sql.tautologies import meets_everything
 from holdpoint.sql.walk import Node, constant, strings
 
 # Functions that give different results for different first arguments, more or less.
@@ -173,3 +174,32 @@ def range_of(node: Any, target: Target) -> tuple[float, float, bool] | None:
         if number is not None and symbol == "&" and number >= 0:
             return 0.0, number, True
     return None
+
+
+# Built-in functions that test a column, with what tells that they test nothing.
+_TESTS_BY_CALL: Final = frozenset(("starts_with", "regexp_like", "jsonb_exists", "overlaps"))
+
+
+def tests_by_call(node: Node, target: Target) -> bool:
+    """A function as a filter: one that is known to compare its column with something else."""
+    args: list[Any] = node.get("args", [])
+    name = strings(node["funcname"])[-1]
+    if len(args) < 2:
+        return False
+    value = constant(args[1])
+    if name == "jsonb_path_exists":
+        return "?" in (value or "") and follows(args[0], target)
+    if name not in _TESTS_BY_CALL or (name == "starts_with" and value == ""):
+        return False
+    if name == "regexp_like":
+        pattern = [{"String": {"sval": "~"}}]
+        test: Node = {"kind": "AEXPR_OP", "name": pattern, "lexpr": args[0], "rexpr": args[1]}
+        if meets_everything(test, False):
+            return False
+    own = [own_columns(arg, target) for arg in args]
+    together: set[str] = set()
+    for columns in own:
+        if columns & together:
+            return False
+        together |= columns
+    return any(follows(arg, target) for arg in args)

@@ -81,12 +81,23 @@ def follows_key(target: Target, column: str, partner: Relation, other: str) -> b
     relation = target.relation
     if relation is None:
         return False
+    stored = target.names.stored_name(partner, other)
     for key in relation.constraints:
         if key.kind != "f" or not key.valid or key.references != partner.oid:
             continue
         found = [column_of(relation, name) for name in key.columns]
         if any(each is None or not each.not_null for each in found):
             continue
-        if (column, other) in zip(key.columns, key.referenced_columns, strict=False):
+        if (column, stored) in zip(key.columns, key.referenced_columns, strict=False):
             return True
     return False
+
+
+def is_average(node: Any) -> bool:
+    """``(SELECT avg(x) FROM ...)``: some values are below it and some above, or all are equal."""
+    query: Node = node.get("SubLink", {}) if isinstance(node, dict) else {}
+    targets = query.get("subselect", {}).get("SelectStmt", {}).get("targetList", [])
+    if query.get("subLinkType") != "EXPR_SUBLINK" or len(targets) != 1:
+        return False
+    call: Node = targets[0]["ResTarget"]["val"].get("FuncCall", {})
+    return strings(call.get("funcname", []))[-1:] == ["avg"]

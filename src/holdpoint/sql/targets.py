@@ -7,6 +7,7 @@ target's own when it says so, an unqualified one when no other relation is there
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 from holdpoint.model.catalog import Column, Relation
@@ -40,6 +41,30 @@ class Relations:
         if not node.get("schemaname", "") and node.get("relname", "") in self.hidden:
             return None
         return self.walk.relation_of(node)
+
+    def seen_as(self, node: Node) -> Relation | None:
+        """The same under the column names that its alias gives: ``customers AS c (k, land)``."""
+        found = self.of(node)
+        names = strings(node.get("alias", {}).get("colnames", []))
+        if found is None or not names:
+            return found
+        if len(names) > len(found.columns):
+            return None
+        columns = [
+            replace(column, name=name) for column, name in zip(found.columns, names, strict=False)
+        ]
+        return replace(found, columns=(*columns, *found.columns[len(names) :]))
+
+    def stored_name(self, relation: Relation, name: str) -> str:
+        """The table's own name for a column of what ``seen_as`` gave."""
+        catalog = self.catalog()
+        stored = catalog.relation(relation.oid) if catalog is not None else None
+        for seen, column in zip(
+            relation.columns, stored.columns if stored is not None else (), strict=False
+        ):
+            if seen.name == name:
+                return column.name
+        return name
 
     def catalog(self) -> Catalog | None:
         """The picture it looks into."""
@@ -120,7 +145,7 @@ class Target:
         self.where: Any = None  # the whole condition, for what it says about partners
         for kind, node in leaves(sources):
             self.others.update(_exports(kind, node))
-            found = names.of(node) if kind == "RangeVar" else None
+            found = names.seen_as(node) if kind == "RangeVar" else None
             if found is not None:
                 self.partners[alias_of(node)] = found
             else:
@@ -215,10 +240,14 @@ def mentions(node: Any, target: Target) -> tuple[set[str], set[str], set[str]]:
                     fields = strings(value["fields"])
                     if name:
                         own.add(name)
-                    elif len(fields) == 1:
-                        loose.add(fields[0])
-                    else:
+                    elif len(fields) > 1:
                         qualifiers.add(fields[-2])
+                        if fields[-1] == "*" and fields[-2] == seen_by.name:
+                            loose.add(seen_by.name)
+                    elif seen_by.partner_of(value):
+                        qualifiers.add(seen_by.partner_of(value))
+                    else:
+                        loose.add(fields[0])
                 elif isinstance(value, dict) and "op" in value and "limitOption" in value:
                     stack.append((value, seen_by.inner(value)))
                 else:

@@ -207,8 +207,10 @@ def meets_everything(node: Node, negated: bool, known: Range | None = None) -> b
     value = _pattern(other)
     is_similar = kind == "AEXPR_SIMILAR" and not symbol.startswith("!")
     if value is None:
-        array: Node = other.get("A_ArrayExpr", {}) if isinstance(other, dict) else {}
-        is_empty = bool(array) and not array.get("elements")
+        while isinstance(other, dict) and "TypeCast" in other:
+            other = other["TypeCast"].get("arg")
+        array: Node | None = other.get("A_ArrayExpr") if isinstance(other, dict) else None
+        is_empty = array is not None and not array.get("elements")
         return is_empty and symbol in _CONTAINS
     return _meets_all(symbol, value, is_similar) or _keeps_all(symbol, value, known)
 
