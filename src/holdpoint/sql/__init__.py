@@ -10,6 +10,7 @@ every function that is not built in is unknown.
 """
 
 from holdpoint.sql.consequences import is_built_in
-from holdpoint.sql.reader import DEFAULT_VIEW, POSTGRES, defines, read
+from holdpoint.sql.defining import defines
+from holdpoint.sql.reader import DEFAULT_VIEW, POSTGRES, read
 
 __all__ = ["DEFAULT_VIEW", "POSTGRES", "defines", "is_built_in", "read"]

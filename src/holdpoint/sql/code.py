@@ -19,7 +19,8 @@ class Code:
     ``statements`` are texts that the grammar accepts; an expression is one as ``SELECT
     expression``, and most are one statement. ``unknowns`` say in words what cannot be read; where
     there are any, ``statements`` may lack some. ``ends_transactions`` tells of COMMIT and ROLLBACK,
-    ``moves_cursors`` of FETCH and MOVE, which may run any portal of the session. Loops repeat statements: a number of rows that one of them cannot pass is no bound on the body.
+    ``moves_cursors`` of FETCH and MOVE, which may run any portal of the session. Loops repeat
+    statements: a number of rows that one of them cannot pass is no bound on the body.
     """
 
     def __init__(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from holdpoint.model.effects import (
 from holdpoint.model.limits import STATEMENT_COUNT_MAX
 from holdpoint.sql import commands, expressions, grammar, queries, session, utility
 from holdpoint.sql.consequences import fingerprint, follow_names
+from holdpoint.sql.defining import defines
 from holdpoint.sql.names import QUALIFIED, Catalog, Paths
 from holdpoint.sql.settings import paths_of
 from holdpoint.sql.walk import DISPATCH, FOLLOWERS, TAGS, Walk, follow
@@ -47,33 +47,6 @@ _DEFINES_CODE: Final = (
     ),
 )
 _RUNS_CODE: Final = frozenset(("DO", "CALL"))
-# Definitions of plain things: nothing runs because of them that did not before. Others (functions,
-# triggers, views, rules, casts, policies, ...) can change what a name sets off.
-_PLAIN_DEFINITIONS: Final = frozenset(
-    (
-        "CREATE TABLE",
-        "CREATE TABLE AS",
-        "SELECT INTO",
-        "CREATE INDEX",
-        "CREATE SEQUENCE",
-        "CREATE SCHEMA",
-        "CREATE STATISTICS",
-        "CREATE MATERIALIZED VIEW",
-        "REFRESH MATERIALIZED VIEW",
-        "COMMENT",
-        "DROP TABLE",
-        "DROP INDEX",
-        "DROP SEQUENCE",
-        "TRUNCATE TABLE",
-        "REINDEX",
-        "CLUSTER",
-        "VACUUM",
-        "ANALYZE",
-    )
-)
-_ALTERS_CODE: Final = re.compile(
-    r"trigger|rule|default|check|row|policy|rename|set\s+schema|attach|inherit|type|owner", re.I
-)
 _UNKNOWN: Final = frozenset((Effect.UNKNOWN,))
 _UTF8: Final = frozenset(("UTF8", "UTF-8", "UNICODE"))
 
@@ -231,15 +204,6 @@ def _doubt(walk: Walk, marks: tuple[Mark, ...]) -> None:
         for mark in marks:
             walk.unknown(mark.detail)
             walk.mark(mark.kind, mark.subject, mark.detail)
-
-
-def defines(statement: Statement) -> bool:
-    """Whether a statement defines what later ones could set off before a picture shows it."""
-    if Effect.DDL not in statement.effects and Effect.DESTRUCTIVE not in statement.effects:
-        return False
-    if statement.tag == "ALTER TABLE":
-        return _ALTERS_CODE.search(statement.text) is not None
-    return statement.tag not in _PLAIN_DEFINITIONS
 
 
 def _reading(text: str, statements: list[Statement], text_only: bool) -> Reading:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from holdpoint.model.effects import Effect, MarkKind, TransactionMark
+from holdpoint.model.effects import Effect, MarkKind, Statement, TransactionMark
 from holdpoint.sql import grammar
 from holdpoint.sql.bodies import code_in
+from holdpoint.sql.defining import defines
 from holdpoint.sql.expressions import apply_setting, note_call
 from holdpoint.sql.settings import READ_ONLY_SETTINGS
 from holdpoint.sql.walk import Handler, Node, Walk, constant, option_is_on, qualified, strings
@@ -183,9 +184,14 @@ def do_block(walk: Walk, node: Node, key: str) -> None:
     code = code_in(language, body)
     for words in code.unknowns:
         _doubt(walk, words)
+    done: list[Statement] = []
     for text in code.statements:
-        for item in grammar.parse(text, grammar.encode(text)):
-            _run_in_block(walk, item["stmt"])
+        _run_in_block(walk, text, done)
+    defined = [each for each in done if defines(each)]
+    if walk.catalog is not None and defined:
+        others = [each for each in done if each not in defined]
+        if any(each.uses or each.reached for each in others):
+            _doubt(walk, "may run code that it defines")
     if code.moves_cursors:
         for bound in walk.portals.values():
             walk.take(bound)
@@ -200,17 +206,28 @@ def _doubt(walk: Walk, words: str) -> None:
     walk.mark(MarkKind.CODE, "DO", words)
 
 
-def _run_in_block(walk: Walk, node: Node) -> None:
-    """One statement of a DO block. What it prepares may run in it, and be run after it."""
-    if "DoStmt" in node:  # its code could hold another, and so on
-        _doubt(walk, "runs another DO block")
+def _run_in_block(walk: Walk, text: str, done: list[Statement]) -> None:
+    """Statements of a DO block. What they prepare may run in it, and be run after it."""
+    try:
+        nodes = grammar.parse(text, grammar.encode(text))
+    except (grammar.Refused, grammar.Unreadable) as error:
+        _doubt(walk, f"has SQL that cannot be read: {error}")
         return
-    inner = walk.inside(node)
-    walk.take(inner)
-    if inner.deallocates or inner.prepares:
-        walk.deallocates = "*"
-    for _, prepared in inner.prepares:
-        walk.take(prepared)
+    own = walk.text
+    walk.text = text
+    for item in nodes:
+        node: Node = item["stmt"]
+        if "DoStmt" in node:  # its code could hold another, and so on: not followed
+            _doubt(walk, "runs another DO block")
+            continue
+        inner = walk.inside(node)
+        done.append(inner)
+        walk.take(inner)
+        if inner.deallocates or inner.prepares:
+            walk.deallocates = "*"
+        for _, prepared in inner.prepares:
+            walk.take(prepared)
+    walk.text = own
 
 
 def call_procedure(walk: Walk, node: Node, key: str) -> None:
