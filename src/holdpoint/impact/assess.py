@@ -47,6 +47,10 @@ def assess(
         rows = rows_proven(reading)
         if rows is None and danger:
             rows = Figure(None, Basis.UNKNOWN, danger)
+        elif rows is None and any(each.rows_inside for each in reading.statements):
+            # The planner knows nothing of what functions do: its estimate would be a false "none".
+            why = "a function that it calls changes rows, and how many shows only when it runs"
+            rows = Figure(None, Basis.UNKNOWN, why)
         elif rows is None:
             rows = yield from EstimateRows(submission, reading)
         impact = replace(impact, rows=rows)

@@ -25,7 +25,7 @@ from holdpoint.sql.objects import (
     nodes_named,
     uses_of,
 )
-from holdpoint.sql.walk import Walk
+from holdpoint.sql.walk import Node, Walk, constant
 
 # What fires event triggers (manual, section 38.1); only DDL does, but a GRANT counts as that.
 _FIRES_EVENTS: Final = frozenset((Effect.DDL, Effect.DESTRUCTIVE, Effect.PRIVILEGE))
@@ -38,6 +38,7 @@ class Closure:
         self.effects: set[Effect] = set()
         self.called: set[Effect] = set()
         self.rows_inside = False
+        self.rows_max: int | None = None  # that a lone call of the seed, a function, changes
         self.outside: dict[str, None] = {}
         self.unknowns: dict[str, None] = {}
         self.nodes: list[Direct] = []
@@ -57,6 +58,36 @@ def follow_names(walk: Walk) -> None:
         _add(walk, closure_of(catalog, seed, walk.paths), catalog)
     for seed in _events(walk, catalog):
         _add(walk, closure_of(catalog, seed, walk.paths), catalog)
+    if walk.rows_inside:
+        walk.rows_max = _rows_of_call(walk, catalog)
+
+
+def _rows_of_call(walk: Walk, catalog: Catalog) -> int | None:
+    """The most rows that ``SELECT f(1)`` or ``CALL p(1)`` changes, where its body proves it.
+
+    Only where the one function is called once and is the one that changes them.
+    """
+    call = walk.top.get("CallStmt", {}).get("funccall")
+    query: Node = walk.top.get("SelectStmt", {})
+    targets: list[Node] = query.get("targetList", [])
+    if query and len(targets) == 1 and not set(query) - _LONE_QUERY:
+        call = targets[0].get("ResTarget", {}).get("val", {}).get("FuncCall")
+    if call is None or len(walk.calls) != 1 or walk.symbols or walk.types or walk.uses:
+        return None
+    if any(constant(arg) is None and not _is_simple(arg) for arg in call.get("args", [])):
+        return None
+    seeds = nodes_named(catalog, walk)
+    return closure_of(catalog, seeds[0], walk.paths).rows_max if len(seeds) == 1 else None
+
+
+_LONE_QUERY: Final = frozenset(("targetList", "limitOption", "op"))
+
+
+def _is_simple(arg: Node) -> bool:
+    """A parameter, or a constant NULL."""
+    cast: Node = arg.get("TypeCast", {})
+    inner: Node = cast.get("arg", arg)
+    return "ParamRef" in inner or "A_Const" in inner
 
 
 def _uses(walk: Walk, catalog: Catalog) -> None:
@@ -139,8 +170,9 @@ def _take(closure: Closure, direct: Direct, through: tuple[str, ...], planned: b
         closure.effects.add(Effect.UNKNOWN)
         closure.unknowns.update(dict.fromkeys(direct.unknowns))
     closure.outside.update(dict.fromkeys(direct.outside))
-    if direct.function and planned:
-        closure.rows_inside = closure.rows_inside or direct.changes_rows
+    if direct.function and planned and direct.changes_rows:
+        closure.rows_max = None if closure.rows_inside or through else direct.rows_max
+        closure.rows_inside = True
     if direct.relation is not None and through:
         relation = direct.relation
         use = RelationUse(

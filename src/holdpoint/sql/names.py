@@ -62,6 +62,7 @@ class Catalog:
         self._types: dict[int, DataType] = {each.oid: each for each in rows.types}
         self._types_named: dict[str, list[DataType]] = {}
         self._casts_to: dict[int, list[Cast]] = {}
+        self._row_types = {each.type_oid for each in rows.relations if each.type_oid}
         # Functions of casts to built-in types, which have no oid here.
         self.built_in_casts: list[int] = []
         self._dependents: dict[int, list[Dependency]] = {}
@@ -93,15 +94,27 @@ class Catalog:
         for operator in self.rows.operators:
             self._operators.setdefault(operator.symbol, []).append(operator)
             if operator.symbol in _IMPLICIT_SYMBOLS:
-                for oid in {operator.left, operator.right}:
+                for oid in self.own_types(operator.left, operator.right):
                     self._implicit.setdefault(oid, []).append(operator.function)
         for cast in self.rows.casts:
             self._casts_to.setdefault(cast.target, []).append(cast)
-            if cast.target not in self._types:
+            if not self._is_own(cast.target):
                 self.built_in_casts.append(cast.function)
             if cast.context != "e":
-                for oid in {cast.source, cast.target}:
+                for oid in self.own_types(cast.source, cast.target):
                     self._implicit.setdefault(oid, []).append(cast.function)
+
+    def _is_own(self, oid: int) -> bool:
+        return oid in self._types or oid in self._row_types
+
+    def own_types(self, left: int, right: int) -> set[int]:
+        """Of two operands' types those that users have made; both where neither is.
+
+        An operator or a cast needs a value of each of its types, so where one is a user's own it
+        can only act where that type is involved.
+        """
+        own = {oid for oid in (left, right) if self._is_own(oid)}
+        return own or {left, right}
 
     def relation(self, oid: int) -> Relation | None:
         """The relation of that oid."""
@@ -186,13 +199,23 @@ class Catalog:
         """Whether a user or an extension has an operator of that symbol."""
         return symbol in self._operators
 
-    def operators_meant(self, schema: str, symbol: str, paths: Paths) -> list[Operator]:
-        """Every operator of that symbol that an expression may mean, whatever its operands."""
-        return [
-            operator
-            for operator in self._operators.get(symbol, ())
-            if (operator.schema == schema if schema else paths.sees(operator.schema))
-        ]
+    def operators_meant(
+        self, schema: str, symbol: str, paths: Paths, involved: set[int] | None = None
+    ) -> list[Operator]:
+        """Every operator of that symbol that an expression may mean.
+
+        ``involved`` are the oids of types that values around it can have, None for any.
+        """
+        found: list[Operator] = []
+        for operator in self._operators.get(symbol, ()):
+            if operator.schema != schema if schema else not paths.sees(operator.schema):
+                continue
+            if involved is not None:
+                own = self.own_types(operator.left, operator.right)
+                if any(self._is_own(oid) for oid in own) and not own & involved:
+                    continue
+            found.append(operator)
+        return found
 
     def has_type(self, name: str) -> bool:
         """Whether any type outside ``pg_catalog`` has that name."""

@@ -7,6 +7,7 @@ search_path makes of them when they run, or the function's own, where it sets on
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from holdpoint.model.catalog import Function, Relation, RelationKind, Rule, Trigger
@@ -34,6 +35,10 @@ _POLICIES: Final[dict[Verb, str]] = {
     Verb.DELETE: "dr*",
 }
 _ACTIONS: Final[dict[str, str]] = {"c": "delete", "n": "set null", "d": "set default"}
+
+
+# Words of PL/pgSQL that repeat statements; a comment that has one of them costs only precision.
+_LOOPS: Final = re.compile(r"\b(?:loop|foreach|continue|goto)\b", re.I)
 
 
 class NodeKey:
@@ -73,6 +78,7 @@ class Direct:
         self.sets: list[tuple[str, tuple[str, ...] | None]] = []
         self.links: list[Link] = []
         self.changes_rows = False
+        self.rows_max: int | None = 0  # that its own statements change, None for any number
         self.is_cascade = False
         self.moves_cursors = False  # may run any portal of the session
         # The planner may run it: it is declared IMMUTABLE or STABLE, whatever it does in truth.
@@ -349,6 +355,8 @@ def _function(catalog: Catalog, function: Function, paths: Paths) -> Direct:
         direct.unknowns.append(f"`{function.label}` {words}")
         direct.marks.append((_kind_of(function), function.label, words))
     direct.moves_cursors = code.moves_cursors
+    if function.language != "sql" and _LOOPS.search(function.body) is not None:
+        direct.rows_max = None
     if code.ends_transactions:
         direct.effects.add(Effect.SESSION_ESCAPE)
     return direct
@@ -435,9 +443,12 @@ def _absorb(direct: Direct, catalog: Catalog, walk: Walk) -> None:
             direct.outside[f"{subject}: {detail}" if detail else subject] = None
     if "pg_notify" in walk.functions or walk.tag == "NOTIFY":
         direct.outside["sends a notification"] = None
-    direct.changes_rows = direct.changes_rows or any(
-        verb in ROWS_CHANGE for _, _, verb, _ in walk.uses
-    )
+    if any(verb in ROWS_CHANGE for _, _, verb, _ in walk.uses):
+        direct.changes_rows = True
+        if direct.rows_max is None or walk.rows_max is None:
+            direct.rows_max = None
+        else:
+            direct.rows_max += walk.rows_max
     direct.links += [Link(node) for node in nodes_named(catalog, walk)]
 
 
@@ -445,23 +456,32 @@ def nodes_named(catalog: Catalog, walk: Walk) -> list[NodeKey]:
     """The nodes that the names in a walk mean."""
     found: list[NodeKey] = []
     paths = walk.paths
+    involved: set[int] = set()
     for schema, name, verb, columns in uses_of(walk):
         for relation in catalog.relations_meant(schema, name, paths):
             telling = telling_columns(catalog, relation, verb, columns)
             found.append(NodeKey("relation", relation.oid, verb.value, telling))
+            if walk.symbols:
+                involved.add(relation.type_oid)
+                involved.update([column.type_oid for column in relation.columns])
     for schema, name, count in walk.calls:
         for function in catalog.functions_meant(schema, name, count, paths):
             found.append(NodeKey("function", function.oid))
-    for schema, symbol in walk.symbols:
-        for operator in catalog.operators_meant(schema, symbol, paths):
-            for oid in (operator.function, *operator.estimators):
-                found.append(NodeKey("function", oid))
+            involved.update(function.arguments)
+            involved.add(function.returns)
     for schema, name in walk.types:
         if schema == "pg_catalog":
             found += [NodeKey("function", oid) for oid in catalog.built_in_casts]
             continue
         for data_type in catalog.types_meant(schema, name, paths):
             found.append(NodeKey("type", data_type.oid))
+            involved.add(data_type.oid)
+    for schema, symbol in walk.symbols:
+        for operator in catalog.operators_meant(schema, symbol, paths, involved):
+            for oid in (operator.function, *operator.estimators):
+                found.append(NodeKey("function", oid))
+            for oid in catalog.own_types(operator.left, operator.right):
+                found.append(NodeKey("type", oid))
     return found
 
 

@@ -61,6 +61,7 @@ class Walk:
         # asked, so that bodies which name each other end.
         self.shallow = shallow
         self.stack: list[Any] = []
+        self.top: Node = {}
         self.scope: frozenset[str] = NO_NAMES
         self.tag = ""
         self.text = ""
@@ -146,6 +147,7 @@ class Walk:
     def begin(self, node: Node, text: str) -> None:
         """Start at ``node``, a whole statement, whose own text is ``text``."""
         self.text = text
+        self.top = node
         for key in node:
             self.tag = TAGS.get(key, "")
         self.stack.append(node)
