@@ -165,6 +165,7 @@ def test_what_is_allowed_is_recorded_run_and_recorded(config: Config) -> None:
         submission(config, "UPDATE orders SET status = 'x' WHERE id = 1"),
         rows(1),
         (Now, NOON),
+        (FindHold, None),
         (WriteRecord, 17),
         (Execute, Execution(tag="UPDATE 1", rows=1)),
         (WriteRecord, 18),

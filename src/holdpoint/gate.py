@@ -14,13 +14,14 @@ is the promise of the product:
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import orjson
 
 from holdpoint import sql
-from holdpoint.audit.bodies import decided_record, digest_of, finished_record
+from holdpoint.audit.bodies import decided_record, digest_of, finished_record, row_bound_of
 from holdpoint.impact import hazards
 from holdpoint.impact.assess import assess
 from holdpoint.model.case import Case
@@ -47,7 +48,7 @@ from holdpoint.model.steps import (
 )
 from holdpoint.model.target import Target, Tier
 from holdpoint.model.verdict import Verdict
-from holdpoint.policy import refusals
+from holdpoint.policy import bounds, refusals
 from holdpoint.policy.decide import decide, facts_needed, passes_on_text
 from holdpoint.policy.rules import Policy
 
@@ -78,23 +79,34 @@ def admit(policy: Policy, submission: Submission, page: str = "") -> Steps:
     reading = sql.read(submission.text, submission.dialect, submission.view)
     case, decision = yield from _judge(policy, submission, reading)
     if decision.verdict is Verdict.DENY:
-        yield from WriteRecord(decided_record(RecordKind.STATEMENT_DENIED, case, decision))
-        return refusals.denied(case, decision)
-    hold_id = ""
-    if decision.verdict is Verdict.HOLD:
-        hold = yield from _hold(submission, case, decision, page)
-        if isinstance(hold, Refused):
-            return hold
-        refused = yield from _claim(policy, submission, hold, page)
+        return (yield from _deny(case, decision))
+    bound = bounds.to_enforce(reading, _bound_of(policy, case, decision))
+    why = bounds.obstacle(reading) if bound is not None else ""
+    if bound is not None and why:
+        finding = refusals.not_boundable(reading, bound, why)
+        decision = Decision(verdict=Verdict.DENY, findings=(finding,), rules=decision.rules)
+        return (yield from _deny(case, decision))
+    hold = yield from _hold_for(case, decision, bound)
+    if hold is not None:
+        refused = yield from _pass_hold(policy, submission, hold, page)
         if refused is not None:
             return refused
-        hold_id = hold.id
+        bound = bounds.to_enforce(reading, _approved_rows(hold))
     started = yield from WriteRecord(
-        decided_record(RecordKind.STATEMENT_STARTED, case, decision, hold_id)
+        decided_record(RecordKind.STATEMENT_STARTED, case, decision, hold.id if hold else "")
     )
-    execution = yield from Execute(started, case.reading)
+    execution = yield from Execute(started, case.reading, bound)
     yield from WriteRecord(finished_record(started, case.session, execution))
+    if execution.rolled_back and bound is not None:
+        return (yield from _over_bound(policy, case, execution.changed, bound, page))
     return Done(execution=execution)
+
+
+def _bound_of(policy: Policy, case: Case, decision: Decision) -> int | None:
+    """Return how many rows the case may change, approved by people or allowed by policy."""
+    if decision.verdict is Verdict.HOLD:
+        return row_bound_of(case.impact)
+    return bounds.rows_allowed(policy, case) if bounds.writers_of(case.reading) else None
 
 
 def _judge(
@@ -133,23 +145,70 @@ def _case(
     )
 
 
-def _hold(
-    submission: Submission, case: Case, decision: Decision, page: str
-) -> Generator[Step[Any], Any, Hold | Refused]:
-    """Wait for people: an approved hold comes back, anything else is a refusal.
+def _deny(case: Case, decision: Decision) -> Generator[Step[Any], Any, Refused]:
+    yield from WriteRecord(decided_record(RecordKind.STATEMENT_DENIED, case, decision))
+    return refusals.denied(case, decision)
+
+
+def _hold_for(
+    case: Case, decision: Decision, bound: int | None
+) -> Generator[Step[Any], Any, Hold | None]:
+    """Return the hold that the submission must pass, a new one if need be; None when it needs none.
+
+    What policy allows on an estimate needs one still when it ran before and was rolled back for
+    its true count: the estimate may be as wrong as it was then.
+    """
+    allowed = decision.verdict is Verdict.ALLOW
+    if allowed and bound is None:
+        return None
+    digest = digest_of(case)
+    hold = yield from FindHold(case.agent, digest)
+    if allowed:
+        return hold if hold is not None and refusals.is_over_bound(hold) else None
+    if hold is None:
+        hold = yield from OpenHold(case, decision, digest)
+    return hold
+
+
+def _pass_hold(
+    policy: Policy, submission: Submission, hold: Hold, page: str
+) -> Generator[Step[Any], Any, Refused | None]:
+    """Wait for people and use their approval: None when it may run now.
 
     Never holds database locks while a human thinks: a submission that may not wait gets a ticket
     at once, and the same statement, sent again, finds its hold by digest.
     """
-    digest = digest_of(case)
-    hold = yield from FindHold(case.agent, digest)
-    if hold is None:
-        hold = yield from OpenHold(case, decision, digest)
     if hold.state is HoldState.OPEN and submission.may_wait:
         hold = yield from AwaitApproval(hold)
-    if hold.state is HoldState.APPROVED:
-        return hold
-    return refusals.not_approved(hold, hold.state, page + hold.id)
+    if hold.state is not HoldState.APPROVED:
+        return refusals.not_approved(hold, hold.state, page + hold.id)
+    return (yield from _claim(policy, submission, hold, page))
+
+
+def _over_bound(
+    policy: Policy, case: Case, changed: int, bound: int, page: str
+) -> Generator[Step[Any], Any, Refused]:
+    """Hold what was rolled back, with its true count; a negative ``changed`` is not known."""
+    if changed < 0:
+        return refusals.uncounted(case.reading, bound)
+    now = yield from Now()
+    case = replace(bounds.with_rows(case, changed), at=now)
+    decision = decide(policy, case)
+    if decision.verdict is Verdict.DENY:
+        return (yield from _deny(case, decision))
+    over = refusals.over_bound(case.reading, changed, bound)
+    held = decision.verdict is Verdict.HOLD
+    decision = Decision(
+        verdict=Verdict.HOLD,
+        findings=(over, *decision.findings),
+        rules=decision.rules,
+        need=decision.need if held else policy.need,
+    )
+    digest = digest_of(case)
+    hold = yield from FindHold(case.agent, digest)  # another session may have been here first
+    if hold is None or hold.state is not HoldState.OPEN or not refusals.is_over_bound(hold):
+        hold = yield from OpenHold(case, decision, digest)
+    return refusals.rolled_back(hold, over, page + hold.id)
 
 
 def _claim(

@@ -51,7 +51,7 @@ class Passage:
         self.seen.append((hold, page))
         self.waits.set()
 
-    async def execute(self, started: int, reading: Reading) -> Execution:
+    async def execute(self, started: int, reading: Reading, rows_max: int | None) -> Execution:
         self.executed.append(started)
         return self.outcome
 

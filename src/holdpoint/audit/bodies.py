@@ -109,6 +109,10 @@ def finished_record(started: int, session: str, execution: Execution) -> Record:
         "sqlstate": execution.sqlstate,
         "duration_us": execution.duration_us,
     }
+    if execution.changed >= 0:
+        body["changed"] = execution.changed
+    if execution.rolled_back:
+        body["rolled_back"] = True
     return Record(kind, body)
 
 

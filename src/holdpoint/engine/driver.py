@@ -98,8 +98,8 @@ class Passage(Protocol):
     def waiting(self, hold: Hold, page: str) -> None:
         """Tell the client that it waits for people, and where."""
 
-    async def execute(self, started: int, reading: Reading) -> Execution:
-        """Run the message and return how it ended."""
+    async def execute(self, started: int, reading: Reading, rows_max: int | None) -> Execution:
+        """Run the message and return how it ended; more than ``rows_max`` rows are taken back."""
 
 
 class Engine:
@@ -158,8 +158,8 @@ class Engine:
         match step:
             case WriteRecord(record):
                 return await self._record(record)
-            case Execute(started, reading):
-                return await passage.execute(started, reading)
+            case Execute(started, reading, rows_max):
+                return await passage.execute(started, reading, rows_max)
             case Now():
                 return self.clock()
             case EstimateRows(submission, reading):

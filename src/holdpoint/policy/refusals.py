@@ -6,10 +6,13 @@ import orjson
 
 from holdpoint.model.case import Case
 from holdpoint.model.decision import ApprovalNeed, Decision
+from holdpoint.model.effects import Reading
 from holdpoint.model.finding import Finding
 from holdpoint.model.hold import Answer, Hold, HoldState
 from holdpoint.model.impact import Basis
 from holdpoint.model.steps import Refused
+from holdpoint.policy.bounds import writers_of
+from holdpoint.policy.words import described
 
 # SQLSTATE class HP is ours: classes that start with I-Z are left to implementations (ISO/IEC
 # 9075-2, subclause 24.1). The others are the server's own (manual, appendix A).
@@ -21,7 +24,11 @@ INSUFFICIENT_PRIVILEGE = "42501"
 SYNTAX_ERROR = "42601"
 QUERY_CANCELED = "57014"
 
+FEATURE_NOT_SUPPORTED = "0A000"
+
 SYNTAX_CODE = "HP1001"
+OVER_BOUND = "HP8011"  # it ran, changed more rows than its bound and was rolled back
+NOT_BOUNDABLE = "HP8012"  # a bound holds for it that cannot be enforced
 
 
 def denied(case: Case, decision: Decision) -> Refused:
@@ -41,7 +48,10 @@ def denied(case: Case, decision: Decision) -> Refused:
         detail=_detail(decision, first),
         hint=first.hint,
     )
-    return Refused(finding=finding, sqlstate=INSUFFICIENT_PRIVILEGE)
+    no_way = first.code == NOT_BOUNDABLE
+    return Refused(
+        finding=finding, sqlstate=FEATURE_NOT_SUPPORTED if no_way else INSUFFICIENT_PRIVILEGE
+    )
 
 
 def held_notice(hold: Hold, page: str) -> Finding:
@@ -133,6 +143,62 @@ def superseded(hold: Hold, fresh: Case, bound: int | None, page: str) -> Refused
         sqlstate=refused.sqlstate,
         hold_id=hold.id,
     )
+
+
+def over_bound(reading: Reading, changed: int, bound: int) -> Finding:
+    """Return the reason of a hold over what was rolled back for its count of rows."""
+    return Finding(
+        code=OVER_BOUND,
+        message=f"{_writers(reading)} changed {changed:,} rows, over the bound of {bound:,}",
+        detail="counted while it ran, with what triggers and foreign keys changed; rolled back",
+        hint=f"narrow it to at most {bound:,} rows, or wait for the approval and send it again",
+    )
+
+
+def is_over_bound(hold: Hold) -> bool:
+    """Tell whether the hold came from a statement that was rolled back for its count."""
+    return any(finding.code == OVER_BOUND for finding in hold.findings)
+
+
+def rolled_back(hold: Hold, over: Finding, page: str) -> Refused:
+    """Return the refusal of what ran, was rolled back and is now held with its true count."""
+    finding = Finding(
+        code=over.code,
+        message=f"rolled back: {over.message}",
+        detail=hold_detail(hold),
+        hint=f"nothing of it is left; {over.hint}; see {page}",
+    )
+    return Refused(finding=finding, sqlstate=HELD, hold_id=hold.id)
+
+
+def uncounted(reading: Reading, bound: int) -> Refused:
+    """Return the refusal of what was rolled back because its rows could not be counted."""
+    finding = Finding(
+        code=NOT_BOUNDABLE,
+        message=f"rolled back: the rows that {_writers(reading)} changed could not be counted",
+        detail=f"it may change at most {bound:,} rows",
+        hint="nothing of it is left; the operator must turn `track_counts` on in the database",
+    )
+    return Refused(finding=finding, sqlstate=FEATURE_NOT_SUPPORTED)
+
+
+def not_boundable(reading: Reading, bound: int, why: str) -> Finding:
+    """Return the reason of a refusal to run what may change so many rows and cannot be held to."""
+    return Finding(
+        code=NOT_BOUNDABLE,
+        message=f"{_writers(reading)} may change at most {bound:,} rows, and {why}",
+        detail="the rows are counted before they are committed",
+        hint="nothing ran; send each statement as a message of its own "
+        "(psql: one `-c` for each, or a file)",
+    )
+
+
+def _writers(reading: Reading) -> str:
+    """Name what changes rows: the statement, or how many of the message."""
+    writers = writers_of(reading)
+    if len(writers) == 1:
+        return described(writers[0])
+    return f"{len(writers)} statements of one message"
 
 
 def summary_of(case: Case, decision: Decision) -> str:

@@ -17,11 +17,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 from librt.strings import read_i32_be
 from mypy_extensions import i64
 
+from holdpoint.doors.postgres.fates import FLUSHED, IGNORED, PASS
+from holdpoint.doors.postgres.parties import Owner, Reads
 from holdpoint.doors.postgres.pending import (
     CLOSE,
     EXECUTE,
@@ -30,11 +32,9 @@ from holdpoint.doors.postgres.pending import (
     QUERY,
     REFUSED,
     SYNC,
-    Known,
     Names,
     Operation,
     Pending,
-    Prepared,
 )
 from holdpoint.engine.unavailable import TrailUnavailable
 from holdpoint.model import limits
@@ -43,50 +43,11 @@ from holdpoint.wire.postgres.errors import ProtocolError
 from holdpoint.wire.postgres.stream import skip_unneeded
 
 IDLE: Final = 0x49
+# Tags whose count is of rows that the statement changed (manual, CommandComplete).
+CHANGING_TAGS: Final = ("INSERT ", "UPDATE ", "DELETE ", "MERGE ")
 NAME_BYTES_MAX: Final = limits.NAME_CHARS_MAX
 CONNECTION_FAILURE: Final = "08006"
 SYNTAX_ERROR: Final = "42601"  # what the server says to a statement that stands for a refused one
-
-
-class Reads(Protocol):
-    """The trail's lane for plain reads; both calls are in memory and never wait."""
-
-    def read_started(self, session: str, text: str, parameters: bytes | None) -> int:
-        """Record the intent; raises ``TrailUnavailable``."""
-
-    def read_started_once(self, session: str, text: str) -> int:
-        """Record the intent of a read whose text hardly comes again."""
-
-    def read_finished(self, number: int, rows: int, sqlstate: str) -> None:
-        """Record the outcome."""
-
-
-class Owner(Protocol):
-    """What the relay asks of its session."""
-
-    def known(self, query: bytes) -> Known | None:
-        """Return the text as one that passes on its own, or None: it needs the whole gate."""
-
-    def slow_query(self, query: bytes) -> None:
-        """Take a Query through the gate; the relay is stopped until ``resume``."""
-
-    def slow_bind(self, payload: bytes, name: bytes, prepared: Prepared) -> None:
-        """Take a Bind through the gate; the relay is stopped until ``resume``."""
-
-    def parameter(self, name: str, value: str) -> None:
-        """Take note of a ParameterStatus."""
-
-    def broken(self, problem: ProtocolError) -> None:
-        """End the session: one of the peers does not keep to the protocol."""
-
-    def over(self) -> None:
-        """Take the client's goodbye."""
-
-    def pause_client(self, paused: bool) -> None:
-        """Stop or go on reading from the client."""
-
-    def unrecorded(self, problem: TrailUnavailable) -> None:
-        """Take note that the outcome of a plain read could not be recorded."""
 
 
 class Answers(Names):
@@ -111,6 +72,7 @@ class Answers(Names):
         self.write_server = write_server
         self.pending: deque[Pending] = deque()
         self.status = IDLE
+        self.gone = False  # the client is
         # The open transaction may have changed data.
         self.wrote = False
         # Frames of the extended protocol were sent since the last Sync or fence.
@@ -118,12 +80,17 @@ class Answers(Names):
         self.skipping = False
         self.stopped = False
         self.draining = False
+        # A statement runs under a bound of rows: nothing else goes to the server meanwhile.
+        self.bounding = False
+        self.watching = False  # what the server sends now answers a question of our own
+        self.kept = b""  # the end of a statement, kept until its rows are counted
+        self.on_settled: Callable[[], None] | None = None  # see ``counting.Counting.settle``
         self.copying: Operation | None = None
         self.copy_is_query = False
         self.copy_begun = False  # the server reads COPY data
         self.copy_data = False  # the client has sent some
         self.copy_ended = False  # ... and CopyDone or CopyFail
-        self.held_sync = False  # see ``relay.Relay._sync_in_copy``
+        self.held_sync = False  # see ``sync_in_copy``
         self._server_kept: list[bytes] = []
         self._server_kept_bytes = 0
         self._server_wanted = 0
@@ -131,7 +98,7 @@ class Answers(Names):
         self._notices: list[bytes] = []
 
     def drained(self) -> None:
-        """Go on with the client's direction; ``relay.Relay`` has it."""
+        """Go on once every answer that was due has come; ``counting.Counting`` has it."""
         raise NotImplementedError
 
     def server_data(self, data: bytes) -> None:
@@ -164,11 +131,14 @@ class Answers(Names):
         forwarded: i64 = 0
         wanted: i64 = 5
         while True:
-            position = skip_unneeded(data, position, end)
-            if position >= end:
-                self._server_skip = int(position - end)
-                position = end
-                break
+            if self.bounding:
+                forwarded = self._flush_kept(data, forwarded, position)
+            if not self.watching and not self.kept:
+                position = skip_unneeded(data, position, end)
+                if position >= end:
+                    self._server_skip = int(position - end)
+                    position = end
+                    break
             if position + 5 > end:
                 break
             length = i64(read_i32_be(data, position + 1))
@@ -214,18 +184,20 @@ class Answers(Names):
         """Match one answer with what it answers; return bytes to send in its place, or None."""
         if stop - position < 6 and (kind == 0x43 or kind == 0x5A):
             raise ProtocolError("the server sent a message without its content")
+        if self.watching:
+            return self.own_frame(kind, data, position, stop)
         if kind == 0x43:  # CommandComplete
-            self._command_complete(data, position, stop)
-        elif kind == 0x5A:  # ReadyForQuery
-            self._ready(data[position + 5])
-        elif kind == 0x31:  # ParseComplete
+            return self._command_complete(data, position, stop)
+        if kind == 0x5A:  # ReadyForQuery
+            return self._ready(data[position + 5])
+        if kind == 0x31:  # ParseComplete
             self._parsed()
         elif kind == 0x33:  # CloseComplete
             return self._closed()
         elif kind == 0x45:  # ErrorResponse
             return self._error(data[position + 5 : stop])
         elif kind == 0x73:  # PortalSuspended
-            self._suspended()
+            return self._suspended(data[position:stop])
         elif kind == 0x49:  # EmptyQueryResponse
             if self._head(kind) == EXECUTE:
                 self._finish(self.pending.popleft())
@@ -244,7 +216,26 @@ class Answers(Names):
             raise ProtocolError(f"the server answered 0x{int(answer):02x} to nothing")
         return self.pending[0].kind
 
-    def _command_complete(self, data: bytes, position: i64, stop: i64) -> None:
+    def _flush_kept(self, data: bytes, forwarded: i64, position: i64) -> i64:
+        """Send a statement's end when it was not the message's last; return what is forwarded.
+
+        ParameterStatus may stand between the last one and ReadyForQuery.
+        """
+        if not self.kept or self.watching or position + 5 > len(data):
+            return forwarded
+        if data[position] == 0x5A or data[position] == 0x53:
+            return forwarded
+        if position > forwarded:
+            self.write_client(data[forwarded:position])
+        self.write_client(self.kept)
+        self.kept = b""
+        return position
+
+    def own_frame(self, kind: i64, data: bytes, position: i64, stop: i64) -> bytes | None:
+        """Take an answer to a question of our own; ``counting.Counting`` has it."""
+        raise NotImplementedError
+
+    def _command_complete(self, data: bytes, position: i64, stop: i64) -> bytes | None:
         kind = self._head(0x43)
         head = self.pending[0]
         if kind == EXECUTE:
@@ -258,32 +249,50 @@ class Answers(Names):
             if count.isdigit():
                 rows = int(count)
         head.rows = rows
-        if head.operation is not None:
-            head.operation.tag = data[position + 5 : stop - 1].decode("ascii", "replace")
+        operation = head.operation
+        bounded = operation is not None and operation.on_answer is not None
+        if operation is not None:
+            operation.tag = data[position + 5 : stop - 1].decode("ascii", "replace")
             # The tag of the last piece counts that piece only.
-            head.operation.rows = -1 if head.operation.suspended else rows
-            head.operation.suspended = False
+            operation.rows = -1 if operation.suspended else rows
+            operation.suspended = False
+            if rows > 0 and operation.tag.startswith(CHANGING_TAGS):
+                operation.told += rows
+        if bounded:
+            self.kept = data[position:stop]
         if kind == EXECUTE:
             self._finish(head)
+        return b"" if bounded else None
 
-    def _suspended(self) -> None:
+    def _suspended(self, frame: bytes) -> bytes | None:
         """Note that a portal has more rows; it goes on with the next Execute."""
         if self._head(0x73) != EXECUTE:
             raise ProtocolError("the server suspended what it was not told to run")
         head = self.pending.popleft()
-        if head.operation is not None:
-            head.operation.suspended = True
-        else:
+        if head.operation is None:
             self._finish(head)
+            return None
+        head.operation.suspended = True
+        if head.operation.on_answer is None:
+            return None
+        self.kept = frame
+        head.operation.on_answer()
+        return b""
 
-    def _ready(self, status: int) -> None:
-        self.status = status
+    def _ready(self, status: int) -> bytes | None:
         kind = self._head(0x5A)
         if kind != SYNC and kind != QUERY:
             raise ProtocolError("the server is ready although it has not answered everything")
         head = self.pending.popleft()
+        bounded = head.operation is not None and head.operation.on_answer is not None
         if kind == QUERY:
             self._finish(head)
+        self.calm(status)
+        return b"" if bounded else None
+
+    def calm(self, status: int) -> None:
+        """Note the state in which the server waits for more."""
+        self.status = status
         if not self.pending:
             self.unsure = False
             if status == IDLE:
@@ -342,11 +351,11 @@ class Answers(Names):
         elif head is None and not self.is_open:
             raise ProtocolError("the server reported an error of nothing")
         else:
-            self._skip(sqlstate)
+            self.skip(sqlstate)
         self._end_copy()
         return response
 
-    def _skip(self, sqlstate: str) -> None:
+    def skip(self, sqlstate: str) -> None:
         """Take back what the server will not do: everything up to the next Sync.
 
         The first execution is the one that failed, unless an answer without an entry here (to a
@@ -386,7 +395,10 @@ class Answers(Names):
             if operation is self.copying:
                 self._end_copy()
             operation.suspended = False
-            operation.finish()
+            if operation.on_answer is not None:
+                operation.on_answer()
+            else:
+                operation.finish()
         if known is not None and (known.prepares or known.forgets):
             if entry.sqlstate:
                 self.take_back(known)
@@ -401,6 +413,21 @@ class Answers(Names):
         self.copy_data = False
         self.copy_ended = False
         self.held_sync = False
+
+    def sync_in_copy(self) -> int:
+        """Say what becomes of a Sync while COPY data may be read.
+
+        A server that reads COPY data ignores Sync (manual, "COPY Operations"); one that has found
+        an error in the data answers it, and nobody can tell from here which of the two it will be.
+        So the Sync is kept back until the COPY is over: dropped if the server ignored it for
+        certain, sent after the error if not.
+        """
+        if self.copy_ended and not self.copy_is_query:
+            self.count_sync()
+            return PASS
+        if not self.copy_begun or self.copy_data or self.copy_ended:
+            self.held_sync = True
+        return IGNORED if self.copy_is_query else FLUSHED
 
     def _copy_in(self) -> None:
         """Note that the server reads COPY data now; it ignores a Sync that was sent before it."""
@@ -444,7 +471,14 @@ class Answers(Names):
             if entry.operation is not None:
                 entry.operation.complete = False
                 entry.operation.sqlstate = entry.sqlstate
+            if entry.own is not None:
+                entry.own.lost = True
+                entry.own.on_done()
             self._finish(entry)
+        self.watching = False
+        on_settled, self.on_settled = self.on_settled, None
+        if on_settled is not None:
+            on_settled()
         for bound in self.portals.values():
             if isinstance(bound, Operation) and bound.suspended:
                 bound.complete = False

@@ -11,3 +11,4 @@ FENCED: Final = 5  # a fence goes first, then the frame is looked at again
 IGNORED: Final = 6  # the server would not look at it: it is not forwarded
 FLUSHED: Final = 7  # a Flush goes in its place
 GUARDED: Final = 8  # forwarded, then nothing more until it is answered
+BOUNDED: Final = 9  # an Execute that runs under a bound of rows, before anything else goes on

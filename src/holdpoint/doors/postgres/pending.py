@@ -20,6 +20,7 @@ SYNC: Final = 4  # ReadyForQuery
 QUERY: Final = 5  # ReadyForQuery, after any number of CommandComplete
 REFUSED: Final = 6  # ErrorResponse: a statement made to fail stands where the refused one stood
 FENCE: Final = 7  # CloseComplete, kept from the client: see ``refusing.FENCE_FRAME``
+OWN: Final = 8  # a question of the gate's own; all its answers are kept from the client
 
 
 class Known:
@@ -58,7 +59,8 @@ class Prepared:
 
     ``types`` is the end of the Parse message: the parameter types that the client named. ``sql``
     says that ``query`` is the text of a PREPARE. ``epoch`` counts the settings under which the
-    server has read the text; -1 means that nobody knows.
+    server has read the text; -1 means that nobody knows. ``stale`` says that it was known to pass,
+    before names could mean something else: then it is asked again.
     """
 
     def __init__(
@@ -77,6 +79,25 @@ class Prepared:
         self.confirmed = False
         self.sql = sql
         self.epoch = epoch
+        self.stale = False
+
+
+class Own:
+    """A question of the gate's own and its answer: see ``bounding``.
+
+    ``closes`` is 0 for a Query, which ends with ReadyForQuery; frames of the extended protocol end
+    with so many Close. ``value`` is the first column of the last row, None for NULL or no
+    row. ``response`` is the server's whole ErrorResponse if it failed. ``lost`` says that the
+    connection broke before the answer.
+    """
+
+    def __init__(self, closes: int, on_done: Callable[[], None]) -> None:
+        self.closes = closes
+        self.on_done = on_done
+        self.value: bytes | None = None
+        self.sqlstate = ""
+        self.response = b""
+        self.lost = False
 
 
 class Operation:
@@ -90,6 +111,10 @@ class Operation:
     has not done so because of an earlier error, ``suspended`` while its portal has more rows,
     ``doubtful`` when an error leaves open whether the portal is there, ``complete`` False when the
     connection breaks before the answer.
+
+    ``rows_max`` is the most rows that it may change, None when nothing bounds it; ``changed`` is
+    what was counted (-1: nothing), ``told`` what its command tags count, ``rolled_back`` says that
+    it was over. ``on_answer`` stands in for the end while ``bounding`` counts.
     """
 
     def __init__(
@@ -111,6 +136,11 @@ class Operation:
         self.complete = True
         self.finished = False
         self.on_finish: Callable[[], None] | None = None
+        self.rows_max: int | None = None
+        self.changed = -1
+        self.told = 0
+        self.rolled_back = False
+        self.on_answer: Callable[[], None] | None = None
 
     def drop(self) -> None:
         """Mark the end of an operation whose portal went away before it had run to its end."""
@@ -220,6 +250,21 @@ class Names:
         self.statements[name] = Prepared(query, known, self.segment, types, False, epoch)
         return True
 
+    def forget_known(self) -> None:
+        """Have every statement asked again before it passes on its own: names have changed."""
+        for prepared in self.statements.values():
+            if prepared.known is not None:
+                prepared.known = None
+                prepared.stale = True
+
+    def known_again(self, prepared: Prepared) -> Known | None:
+        """Return a statement that passed before as one that still does, or None."""
+        known = self._known(prepared.query)
+        if known is not None:
+            prepared.known = known
+            prepared.stale = False
+        return known
+
     def define_sql(self, name: bytes, query: bytes) -> bool:
         """Give a name by SQL's PREPARE, whose whole text is ``query``; False when it is taken.
 
@@ -252,6 +297,7 @@ class Pending:
         known: Known | None = None,
         refusal: bytes = b"",
         is_portal: bool = False,
+        own: Own | None = None,
     ) -> None:
         self.kind = kind
         self.number = number
@@ -261,5 +307,6 @@ class Pending:
         self.known = known
         self.refusal = refusal
         self.is_portal = is_portal
+        self.own = own
         self.rows = -1
         self.sqlstate = ""

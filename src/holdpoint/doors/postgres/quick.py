@@ -13,7 +13,7 @@ from typing import Final
 from librt.strings import read_i32_be
 from mypy_extensions import i64
 
-from holdpoint.doors.postgres.answers import Answers
+from holdpoint.doors.postgres.counting import Counting
 from holdpoint.doors.postgres.pending import EXECUTE, Pending
 from holdpoint.engine.recorder import TrailUnavailable
 from holdpoint.model import limits
@@ -24,7 +24,7 @@ EXECUTE_SYNC: Final = messages.execute(b"") + messages.SYNC
 DESCRIBE_EXECUTE_SYNC: Final = DESCRIBE + EXECUTE_SYNC
 
 
-class Quick(Answers):
+class Quick(Counting):
     """Adds the shortest way to what a session knows of its server."""
 
     def execute_at_once(self, data: bytes) -> bool:

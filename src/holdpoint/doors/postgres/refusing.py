@@ -33,6 +33,18 @@ def no_such_frame(kind: int) -> bytes:
     )
 
 
+def not_synced() -> bytes:
+    """Return the refusal of a bounded Query among frames of the extended protocol.
+
+    Only ReadyForQuery tells whether the Query would run in a transaction of the agent's.
+    """
+    return _error(
+        "0A000",
+        "refused: a Query that changes rows came before the Sync of what was sent before it",
+        "send Sync first: its rows are counted in a transaction whose state must be known",
+    )
+
+
 def trail_failed(problem: Exception) -> bytes:
     """Return the refusal of what cannot be recorded."""
     return _error(

@@ -22,8 +22,10 @@ from librt.strings import read_i32_be
 from mypy_extensions import i64
 
 from holdpoint.doors.postgres import refusing
-from holdpoint.doors.postgres.answers import NAME_BYTES_MAX, Owner, Reads, may_pass_in_copy
+from holdpoint.doors.postgres.answers import NAME_BYTES_MAX, may_pass_in_copy
+from holdpoint.doors.postgres.counting import NOT_KNOWN
 from holdpoint.doors.postgres.fates import (
+    BOUNDED,
     DROPPED,
     DROPPED_QUERY,
     FENCED,
@@ -34,9 +36,9 @@ from holdpoint.doors.postgres.fates import (
     STOPPED,
     STOPPED_BEFORE,
 )
+from holdpoint.doors.postgres.parties import Owner, Reads
 from holdpoint.doors.postgres.pending import (
     EXECUTE,
-    FENCE,
     PARSE,
     QUERY,
     REFUSED,
@@ -45,7 +47,7 @@ from holdpoint.doors.postgres.pending import (
     Pending,
 )
 from holdpoint.doors.postgres.quick import Quick
-from holdpoint.doors.postgres.refusing import FENCE_FRAME, REFUSED_PARSE, REFUSED_QUERY
+from holdpoint.doors.postgres.refusing import REFUSED_PARSE, REFUSED_QUERY
 from holdpoint.engine.recorder import TrailUnavailable
 from holdpoint.model import limits
 from holdpoint.wire.postgres import frames, messages
@@ -67,12 +69,12 @@ class Relay(Quick):
         write_server: Callable[[bytes], None],
     ) -> None:
         super().__init__(owner, reads, session, write_client, write_server)
-        self.gone = False  # the client is
         self._backlog: list[bytes] = []
         self._backlog_bytes = 0
         self._wanted = 0
         self._client_skip = 0
         self._discard = False
+        self._bounded: Operation | None = None
 
     def client_data(self, data: bytes) -> None:
         """Take bytes from the client; forwards what passes, keeps what must wait."""
@@ -163,6 +165,10 @@ class Relay(Quick):
                     self._keep(data[stop:])
                     self._begin_slow(kind, data, position, stop)
                     return
+                if verdict == BOUNDED:
+                    self._keep(data[stop:])
+                    self._begin_bounded(data[position:stop])
+                    return
                 if verdict == DROPPED_QUERY:
                     self.write_server(REFUSED_QUERY)
                 elif verdict == DROPPED:
@@ -193,7 +199,7 @@ class Relay(Quick):
             return IGNORED
         if self.copying is not None:
             if kind == 0x53:
-                return self._sync_in_copy()
+                return self.sync_in_copy()
             if not may_pass_in_copy(kind):
                 if not self.copy_ended:
                     self._break("a statement came in the middle of COPY data")
@@ -239,24 +245,9 @@ class Relay(Quick):
         return DROPPED_QUERY
 
     def _fence(self) -> None:
-        self.pending.append(Pending(FENCE))
+        self.fence()
         self.is_open = False
-        self.write_server(FENCE_FRAME)
-
-    def _sync_in_copy(self) -> int:
-        """Say what becomes of a Sync while COPY data may be read.
-
-        A server that reads COPY data ignores Sync (manual, "COPY Operations"); one that has found
-        an error in the data answers it, and nobody can tell from here which of the two it will be.
-        So the Sync is kept back until the COPY is over: dropped if the server ignored it for
-        certain, sent after the error if not.
-        """
-        if self.copy_ended and not self.copy_is_query:
-            self.count_sync()
-            return PASS
-        if not self.copy_begun or self.copy_data or self.copy_ended:
-            self.held_sync = True
-        return IGNORED if self.copy_is_query else FLUSHED
+        self.status = NOT_KNOWN
 
     def _query(self, data: bytes, position: i64, stop: i64) -> int:
         query = data[position + 5 : stop - 1] if stop - position > 5 else b"\x00"
@@ -331,6 +322,8 @@ class Relay(Quick):
             self._refuse(REFUSED, refusing.portal_taken())
             return DROPPED
         known = prepared.known
+        if known is None and prepared.stale and self.plain and not self.unsure:
+            known = self.known_again(prepared)
         if (
             known is None
             or not self.plain
@@ -381,6 +374,9 @@ class Relay(Quick):
 
     def _execute_operation(self, operation: Operation) -> int:
         """Run a portal whose Bind went through the whole gate."""
+        if operation.rows_max is not None and not operation.finished:
+            self._bounded = operation
+            return BOUNDED
         self.pending.append(Pending(EXECUTE, operation=operation))
         operation.sent = True
         if operation.copies:
@@ -399,6 +395,13 @@ class Relay(Quick):
         payload = data[position + 5 : stop]
         name = payload.split(b"\x00", 2)[1][:NAME_BYTES_MAX]
         self.owner.slow_bind(payload, name, self.statements[name])
+
+    def _begin_bounded(self, execute: bytes) -> None:
+        """Let an Execute run under its bound of rows."""
+        operation, self._bounded = self._bounded, None
+        assert operation is not None, "its Execute has just been looked at"
+        self.halt()
+        self.owner.bounded_execute(execute, operation)
 
     def run_query(self, query: bytes, operation: Operation) -> None:
         """Send a Query that the gate let through."""
@@ -445,23 +448,12 @@ class Relay(Quick):
         if kind == REFUSED:
             self.skipping = True
 
-    def flush(self) -> None:
-        """Ask the server for the answers it may have kept back."""
-        if self.pending and self.pending[-1].kind not in (QUERY, SYNC):
-            self.write_server(messages.FLUSH)
-
     def _drain(self) -> None:
         """Stop until every answer that is due has come."""
         self.stopped = True
         self.draining = True
         self.flush()
         self.drained()
-
-    def drained(self) -> None:
-        """Go on with the client's direction once every answer that was due has come."""
-        if self.draining and not self.pending:
-            self.draining = False
-            self.resume()
 
     def leave(self) -> bool:
         """Bring what runs to its end without the client; what has not begun does not begin.
@@ -471,6 +463,8 @@ class Relay(Quick):
         self.gone = True
         self.stopped = True
         self._backlog.clear()
+        if self.bounding:  # `bounding.Bounding` takes back what has not been counted yet
+            return True
         if self.copying is not None:
             self.held_sync = False
             self.copy_ended = True

@@ -9,6 +9,7 @@ from typing import Any, Final
 import structlog
 
 from holdpoint import sql
+from holdpoint.doors.postgres.bounding import Bounding
 from holdpoint.doors.postgres.handshake import Arrival
 from holdpoint.doors.postgres.memo import Memo, forgets_of, prepares_of
 from holdpoint.doors.postgres.pending import QUERY, REFUSED, Known, Operation, Prepared
@@ -81,8 +82,13 @@ class Session:
         self.relay = Relay(
             self, engine.recorder, session_id, self._write_nothing, upstream.channel.write
         )
+        self.bounding = Bounding(self.relay, self.is_server_lost)
         for name, value in upstream.parameters.items():
             self.parameter(name, value)
+
+    def is_server_lost(self) -> bool:
+        """Tell whether the connection to the server is gone."""
+        return self.upstream.channel.lost
 
     def start(self, client: asyncio.Transport) -> None:
         """Begin to relay to the client's transport."""
@@ -104,7 +110,21 @@ class Session:
     def slow_query(self, query: bytes) -> None:
         """Take a Query through the gate."""
         passage = Passage(self, lambda operation: self.relay.run_query(query, operation))
+        passage.query = query
         self._begin(passage, QUERY, query, None)
+
+    def bounded_execute(self, execute: bytes, operation: Operation) -> None:
+        """Run an Execute under its bound of rows."""
+        self._spawn(self._bounded(self.bounding.execute(execute, operation)))
+
+    async def _bounded(self, work: Coroutine[Any, Any, None]) -> None:
+        """Bring a bounded statement to its end; a session that could not is not to be trusted."""
+        try:
+            await work
+        except Exception:
+            log.exception("session.failed", session=self.id)
+            self.fail("XX000", "an internal error of Holdpoint; nothing more runs", "see its log")
+            raise
 
     def slow_bind(self, payload: bytes, name: bytes, prepared: Prepared) -> None:
         """Take a Bind through the gate, with its values."""
@@ -195,14 +215,19 @@ class Session:
 
     async def _leave(self) -> None:
         """Let the server finish what it runs, then say goodbye."""
-        channel, relay = self.upstream.channel, self.relay
+        channel = self.upstream.channel
         self.server_pressure(False)
-        waited = 0.0 if relay.leave() else limits.CLIENT_GONE_GRACE_S
-        while relay.pending and not channel.lost and waited < limits.CLIENT_GONE_GRACE_S:
+        waited = 0.0 if self.relay.leave() else limits.CLIENT_GONE_GRACE_S
+        while self._runs and not channel.lost and waited < limits.CLIENT_GONE_GRACE_S:
             await asyncio.sleep(LEAVE_POLL_S)
             waited += LEAVE_POLL_S
         channel.write(messages.TERMINATE)
         channel.open_transport.close()
+
+    @property
+    def _runs(self) -> bool:
+        """Tell whether anything that was sent has no answer yet."""
+        return bool(self.relay.pending) or self.relay.bounding
 
     def server_lost(self) -> None:
         """End the session: nothing can run any more, and what ran has an unknown outcome."""
@@ -340,9 +365,11 @@ class Session:
             raise
         if self._passage is passage:
             self._passage = None
-        if passage.sent:
+        if isinstance(outcome, Refused) and passage.rolled_back:
+            self.bounding.refuse(error_of(outcome), kind == QUERY)
+        elif passage.sent:
             return
-        if isinstance(outcome, Done):
+        elif isinstance(outcome, Done):
             self.relay.refuse(kind, NAME_TAKEN)
         else:
             self.relay.refuse(kind, error_of(outcome))
@@ -379,6 +406,8 @@ class Passage:
         # The gate reads another text than the server: a portal's, put into words.
         self.is_foreign = False
         self.sent = False
+        self.rolled_back = False
+        self.query: bytes | None = None  # the text of a Query
         self._names: Known | None = None
 
     def note_names(self, reading: Reading) -> None:
@@ -394,7 +423,7 @@ class Passage:
             self.task.cancel()  # the client went away before it had to wait
         self._session.waiting(hold, page)
 
-    async def execute(self, started: int, reading: Reading) -> Execution:
+    async def execute(self, started: int, reading: Reading, rows_max: int | None) -> Execution:
         """Send the statement's original bytes and return how it ended."""
         self.is_waiting = False
         relay = self._session.relay
@@ -402,6 +431,7 @@ class Passage:
         done: asyncio.Future[None] = loop.create_future()
         operation = operation_of(reading)
         operation.known = self._names
+        operation.rows_max = rows_max
         operation.guarded = operation.guarded or self._names is not None
         operation.on_finish = lambda: _settle(done)
         if self._session.upstream.channel.lost or relay.gone:
@@ -410,8 +440,12 @@ class Passage:
             return Execution(ran=False, sqlstate="42P05")
         begun = loop.time()
         self.sent = True
-        self._send(operation)
+        if rows_max is not None and self.query is not None:
+            await self._session.bounding.query(self.query, operation)
+        else:
+            self._send(operation)
         await done
+        self.rolled_back = operation.rolled_back
         return Execution(
             tag=operation.tag,
             rows=operation.rows,
@@ -419,6 +453,8 @@ class Passage:
             duration_us=int((loop.time() - begun) * 1_000_000),
             ran=operation.sent and not operation.skipped,
             complete=operation.complete,
+            changed=operation.changed,
+            rolled_back=operation.rolled_back,
         )
 
 
