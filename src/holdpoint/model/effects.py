@@ -155,7 +155,6 @@ class MarkKind(StrEnum):
     NAMES_UNSURE = "names_unsure"  # subject: setting; detail: why names could mean something else
     EVENT_TRIGGER = "event_trigger"  # subject: event trigger; detail: what its function does
     NO_CATALOG = "no_catalog"  # detail: why the catalog could not be read
-    SHADOWED = "shadowed"  # subject: name of a built-in; detail: schema of what hides it
 
 
 @dataclass(frozen=True, slots=True)

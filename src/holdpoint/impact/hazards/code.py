@@ -24,8 +24,8 @@ EXAMPLES_MISS: Final[tuple[str, ...]] = (
 
 def _message(mark: Mark) -> str:
     if mark.detail == "CALL":
-        return f"CALL runs the procedure `{clip(mark.subject)}`, whose body is not read"
-    return f"a DO block {clip(mark.detail)}"
+        return f"CALL runs the procedure `{clip(mark.subject)}`, which Holdpoint does not know"
+    return f"a DO block {clip(mark.detail or 'runs code that cannot be read')}"
 
 
 def applies(mark: Mark) -> bool:

@@ -27,10 +27,6 @@ EXAMPLES_MISS: Final[tuple[str, ...]] = (
 )
 
 
-def _place(mark: Mark) -> str:
-    return f" (line {mark.detail})" if mark.detail.isdecimal() else ""
-
-
 def applies(mark: Mark) -> bool:
     """Whether this hazard, of those that speak of the mark's kind, is the one meant."""
     return mark.kind in MARKS
@@ -40,6 +36,6 @@ def describe(mark: Mark, statement: Statement) -> Finding:
     """The finding for one mark of a statement."""
     return Finding(
         code=CODE,
-        message=f"`{clip(mark.subject)}` builds SQL as it runs{_place(mark)}: nobody can read it",
+        message=f"`{clip(mark.subject)}` {clip(mark.detail or 'builds SQL while it runs')}",
         hint="send the SQL that it would build, so that it can be judged",
     )

@@ -1,12 +1,12 @@
-"""HP1011: names could mean something else."""
+"""HP1010: names could mean something else."""
 
 from typing import Final
 
-from holdpoint.impact.hazards.wording import clip, more
+from holdpoint.impact.hazards.wording import more
 from holdpoint.model.effects import Mark, MarkKind, Statement
 from holdpoint.model.finding import Finding
 
-CODE: Final = "HP1011"
+CODE: Final = "HP1010"
 TITLE: Final = "names could mean something else"
 MARKS: Final = frozenset((MarkKind.NAMES_UNSURE,))
 EXAMPLES_HIT: Final[tuple[str, ...]] = ()
@@ -25,6 +25,6 @@ def describe(mark: Mark, statement: Statement) -> Finding:
     """The finding for one mark of a statement."""
     return Finding(
         code=CODE,
-        message=f"which objects are meant depends on `{clip(mark.subject)}`{more(mark.detail)}",
+        message=f"what its names mean is not certain{more(mark.detail)}",
         hint="write names with their schema, or set the setting again outside of a transaction",
     )

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from holdpoint.impact.hazards.wording import clip, more
+from holdpoint.impact.hazards.wording import more
 from holdpoint.model.effects import Mark, MarkKind, Statement
 from holdpoint.model.finding import Finding
 
@@ -22,6 +22,6 @@ def describe(mark: Mark, statement: Statement) -> Finding:
     """The finding for one mark of a statement."""
     return Finding(
         code=CODE,
-        message=f"the role it runs as depends on `{clip(mark.subject)}`{more(mark.detail)}",
+        message=f"the role it would run as is not certain{more(mark.detail)}",
         hint="connect anew; a new session has the role of its tier",
     )

@@ -1,4 +1,4 @@
-"""HP1012: a question about the impact has no answer."""
+"""HP1011: a question about the impact has no answer."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ from holdpoint.impact.hazards.wording import clip
 from holdpoint.model.finding import Finding
 from holdpoint.model.impact import Impact
 
-CODE: Final = "HP1012"
+CODE: Final = "HP1011"
 TITLE: Final = "a question about the impact has no answer"
 EXAMPLES_HIT: Final = (Impact(failed=("the plan: the probe took longer than 500 ms",)),)
 EXAMPLES_MISS: Final = (Impact(),)

@@ -20,10 +20,6 @@ EXAMPLES_MISS: Final[tuple[str, ...]] = (
 )
 
 
-def _language(mark: Mark) -> str:
-    return f" in `{clip(mark.detail)}`" if mark.detail else ""
-
-
 def applies(mark: Mark) -> bool:
     """Whether this hazard, of those that speak of the mark's kind, is the one meant."""
     return mark.kind in MARKS
@@ -33,6 +29,6 @@ def describe(mark: Mark, statement: Statement) -> Finding:
     """The finding for one mark of a statement."""
     return Finding(
         code=CODE,
-        message=f"`{clip(mark.subject)}` holds code{_language(mark)} that cannot be read",
+        message=f"`{clip(mark.subject)}` {clip(mark.detail or 'holds code that cannot be read')}",
         hint="say in SQL what the function would do, or ask for approval",
     )
