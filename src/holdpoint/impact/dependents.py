@@ -12,10 +12,11 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from holdpoint.impact.resolving import meant
+from holdpoint.impact.resolving import meant, partitioned_ancestors
 from holdpoint.model.catalog import (
     Constraint,
     DataType,
+    Dependency,
     Function,
     Index,
     Relation,
@@ -78,7 +79,6 @@ def _of_change(change: Change, statement: Statement, catalog: Catalog) -> Iterat
     elif (kind in _RELATIONS and action in _WHOLE) or (kind == "VIEW" and change.replace):
         for relation in meant(change.on, statement, catalog):
             yield from _on_relation(relation, change, catalog)
-            yield from _in_defaults(relation, change, catalog)
             yield from _named_in_bodies(relation, catalog)
 
 
@@ -89,10 +89,9 @@ def _goes(change: Change) -> bool:
 def _on_relation(relation: Relation, change: Change, catalog: Catalog) -> Iterator[Dependent]:
     goes = _goes(change)
     drops = change.action == "DROP"
-    for each in catalog.dependents(relation.oid):
-        yield Dependent(kind=each.kind, name=each.name, on=relation.label, goes=goes)
+    yield from _standing_on(relation.oid, relation.label, change, catalog)
     for other, constraint in catalog.referencing(relation.oid):
-        if other.oid != relation.oid:
+        if other.oid != relation.oid and not _is_copy(other, constraint, catalog):
             yield _foreign_key(other, constraint, relation, goes)
     for child in catalog.children(relation.oid):
         partition = relation.kind is RelationKind.PARTITIONED
@@ -105,20 +104,8 @@ def _on_relation(relation: Relation, change: Change, catalog: Catalog) -> Iterat
 def _foreign_key(
     other: Relation, constraint: Constraint, relation: Relation, goes: bool
 ) -> Dependent:
-    name = f"{other.label}.{constraint.name}"
+    name = f"{other.label} {constraint.name}"
     return Dependent(kind="foreign key", name=name, on=relation.label, goes=goes)
-
-
-def _in_defaults(sequence: Relation, change: Change, catalog: Catalog) -> Iterator[Dependent]:
-    """Defaults that take their numbers from a sequence."""
-    if sequence.kind is not RelationKind.SEQUENCE:
-        return
-    named = re.compile(rf"(?<![\w$]){re.escape(sequence.name)}(?![\w$])")
-    for other in catalog.rows.relations:
-        for column in other.columns:
-            if "nextval(" in column.default and named.search(column.default):
-                name, goes = f"{other.label}.{column.name}", _goes(change)
-                yield Dependent(kind="default", name=name, on=sequence.label, goes=goes)
 
 
 def _named_in_bodies(relation: Relation, catalog: Catalog) -> Iterator[Dependent]:
@@ -140,9 +127,15 @@ def _on_column(relation: Relation, change: Change, catalog: Catalog) -> Iterator
     for each in catalog.dependents(relation.oid):
         if each.column in ("", column):
             yield Dependent(kind=each.kind, name=each.name, on=on, goes=goes)
+            for oid in _oids_of(each, catalog) if goes else ():
+                yield from _standing_on(oid, each.name, change, catalog)
+    for trigger in relation.triggers:
+        if column in trigger.columns or _names(trigger.when, column):
+            name = f"{relation.label} {trigger.name}"
+            yield Dependent(kind="trigger", name=name, on=on, goes=goes)
     for other, constraint in catalog.referencing(relation.oid):
-        if column in constraint.referenced_columns:
-            name = f"{other.label}.{constraint.name}"
+        if column in constraint.referenced_columns and not _is_copy(other, constraint, catalog):
+            name = f"{other.label} {constraint.name}"
             yield Dependent(kind="foreign key", name=name, on=on, goes=goes)
     for index in relation.indexes:
         if _uses_column(index, column):
@@ -154,8 +147,20 @@ def _on_column(relation: Relation, change: Change, catalog: Catalog) -> Iterator
 
 
 def _uses_column(index: Index, column: str) -> bool:
-    word = re.compile(rf"(?<![\w$]){re.escape(column)}(?![\w$])")
-    return column in index.columns or bool(word.search(f"{index.expressions} {index.predicate}"))
+    return column in index.columns or _names(f"{index.expressions} {index.predicate}", column)
+
+
+def _names(expression: str, name: str) -> bool:
+    return re.search(rf"(?<![\w$]){re.escape(name)}(?![\w$])", expression) is not None
+
+
+def _is_copy(other: Relation, constraint: Constraint, catalog: Catalog) -> bool:
+    """Whether a partition has the key from its parent, which tells it once for all."""
+    return any(
+        each.kind == "f" and each.columns == constraint.columns
+        for parent in partitioned_ancestors(other, catalog)
+        for each in parent.constraints
+    )
 
 
 def _on_constraint(relation: Relation, change: Change, catalog: Catalog) -> Iterator[Dependent]:
@@ -170,7 +175,8 @@ def _resting_on(
     relation: Relation, key: Constraint, goes: bool, catalog: Catalog
 ) -> Iterator[Dependent]:
     for other, constraint in catalog.referencing(relation.oid):
-        if set(constraint.referenced_columns) == set(key.columns):
+        fits = set(constraint.referenced_columns) == set(key.columns)
+        if fits and not _is_copy(other, constraint, catalog):
             yield _foreign_key(other, constraint, relation, goes)
 
 
@@ -183,51 +189,52 @@ def _on_index(change: Change, catalog: Catalog) -> Iterator[Dependent]:
                 continue
             for constraint in relation.constraints:
                 if constraint.name == index.name and constraint.kind in _KEY_KINDS:
-                    name = f"{relation.label}.{constraint.name}"
+                    name = f"{relation.label} {constraint.name}"
                     yield Dependent(kind="constraint", name=name, on=index.name)
                     yield from _resting_on(relation, constraint, _goes(change), catalog)
 
 
 def _on_function(function: Function, change: Change, catalog: Catalog) -> Iterator[Dependent]:
+    yield from _standing_on(function.oid, function.label, change, catalog)
+
+
+def _standing_on(oid: int, on: str, change: Change, catalog: Catalog) -> Iterator[Dependent]:
+    """What stands on one object; with CASCADE also what stands on that, and so on."""
     goes = _goes(change)
-    for each in catalog.dependents(function.oid):
-        yield Dependent(kind=each.kind, name=each.name, on=function.label, goes=goes)
-    for relation in catalog.rows.relations:
-        for trigger in relation.triggers:
-            if trigger.function == function.oid:
-                name = f"{relation.label}.{trigger.name}"
-                yield Dependent(kind="trigger", name=name, on=function.label, goes=goes)
-    for event in catalog.rows.event_triggers:
-        if event.function == function.oid:
-            yield Dependent(kind="event trigger", name=event.name, on=function.label, goes=goes)
-    for operator in catalog.rows.operators:
-        if operator.function == function.oid:
-            name = f"{operator.schema}.{operator.symbol}"
-            yield Dependent(kind="operator", name=name, on=function.label, goes=goes)
-    for cast in catalog.rows.casts:
-        if cast.function == function.oid:
-            yield Dependent(
-                kind="cast", name=f"to type {cast.target}", on=function.label, goes=goes
-            )
-    for other in catalog.rows.functions:
-        if function.oid in other.uses:
-            yield Dependent(kind="aggregate", name=other.label, on=function.label, goes=goes)
+    waiting, seen = [(oid, on)], {oid}
+    while waiting:
+        current, label = waiting.pop()
+        for each in catalog.dependents(current):
+            yield Dependent(kind=each.kind, name=each.name, on=label, goes=goes)
+            further = _oids_of(each, catalog) if goes else ()
+            waiting.extend((known, each.name) for known in further if known not in seen)
+            seen.update(further)
+
+
+def _oids_of(dependency: Dependency, catalog: Catalog) -> tuple[int, ...]:
+    """The objects a dependency names, where others can stand on them in turn."""
+    schema, _, name = dependency.name.partition("(")[0].partition(".")
+    if dependency.kind in ("view", "materialized view"):
+        relation = catalog.find_relation(schema, name, ())
+        return (relation.oid,) if relation is not None else ()
+    if dependency.kind in ("function", "procedure", "aggregate"):
+        named = catalog.functions_named(name)
+        return tuple(each.oid for each in named if each.schema == schema)
+    return ()
 
 
 def _on_type(data_type: DataType, change: Change, catalog: Catalog) -> Iterator[Dependent]:
     goes, on = _goes(change), Name(data_type.schema, data_type.name).label
     oids = {data_type.oid}  # and its array
     oids |= {each.oid for each in catalog.rows.types if each.base == data_type.oid}
-    for each in catalog.dependents(data_type.oid):
-        yield Dependent(kind=each.kind, name=each.name, on=on, goes=goes)
+    for each in _standing_on(data_type.oid, on, change, catalog):
+        if each.kind != "table":  # told below by its columns
+            yield each
     for relation in catalog.rows.relations:
         for column in relation.columns:
             if column.type_oid in oids and relation.oid != data_type.relation:
                 name = f"{relation.label}.{column.name}"
                 yield Dependent(kind="column", name=name, on=on, goes=goes)
-    for function in catalog.rows.functions:
-        if function.returns in oids or not oids.isdisjoint(function.arguments):
-            yield Dependent(kind="function", name=function.label, on=on, goes=goes)
     for other in catalog.rows.types:
         if other.base == data_type.oid and other.kind == "d":
             name = Name(other.schema, other.name).label
@@ -241,17 +248,25 @@ def _in_schema(change: Change, catalog: Catalog) -> Iterator[Dependent]:
     for relation in inside:
         word = relation.kind.name.lower().replace("_", " ")
         yield Dependent(kind=word, name=relation.label, on=schema, goes=goes)
-    for function in catalog.rows.functions:
-        if function.schema == schema:
-            yield Dependent(kind="function", name=function.label, on=schema, goes=goes)
-    for data_type in catalog.rows.types:
-        if data_type.schema == schema and not data_type.relation:
+    functions = [each for each in catalog.rows.functions if each.schema == schema]
+    for function in functions:
+        yield Dependent(kind="function", name=function.label, on=schema, goes=goes)
+    types = [each for each in catalog.rows.types if each.schema == schema]
+    for data_type in types:
+        array = data_type.kind == "b" and data_type.base
+        if not data_type.relation and not array:
             name = Name(schema, data_type.name).label
             yield Dependent(kind="type", name=name, on=schema, goes=goes)
     for relation in inside:
-        for each in _on_relation(relation, change, catalog):
-            if not each.name.startswith(f"{schema}."):
-                yield each
+        yield from _outside(_on_relation(relation, change, catalog), schema)
+    for function in functions:
+        yield from _outside(_on_function(function, change, catalog), schema)
+    for data_type in types:
+        yield from _outside(_on_type(data_type, change, catalog), schema)
+
+
+def _outside(found: Iterator[Dependent], schema: str) -> Iterator[Dependent]:
+    return (each for each in found if not each.name.startswith(f"{schema}."))
 
 
 def _owned(change: Change, catalog: Catalog) -> Iterator[Dependent]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from holdpoint.impact.bodies import Summary, names_in
-from holdpoint.impact.resolving import Touch, descendants, partitioned_ancestors
+from holdpoint.impact.resolving import ENABLED, Touch, descendants, partitioned_ancestors
 from holdpoint.model.catalog import EventTrigger, Relation, RelationKind, Rule, Trigger
 from holdpoint.model.changes import Change
 from holdpoint.model.effects import Effect, Statement
@@ -18,7 +18,6 @@ from holdpoint.model.impact import Firing, Work
 from holdpoint.model.limits import FINDING_QUOTE_CHARS_MAX
 from holdpoint.sql.names import Catalog
 
-_ENABLED: Final = frozenset("OA")  # on origin, always; a session in replica mode is no agent's
 _DEFINES: Final = frozenset((Effect.DDL, Effect.DESTRUCTIVE, Effect.PRIVILEGE))
 # Objects of the whole cluster fire no event triggers (manual, section 38.1).
 _SHARED: Final = ("DATABASE", "ROLE", "TABLESPACE", "EVENT TRIGGER", "ALTER SYSTEM")
@@ -33,7 +32,7 @@ def firings_of(touched: Iterable[Touch], catalog: Catalog, summary: Summary) -> 
             if key not in found:
                 found[key] = _of_trigger(table, trigger, catalog, summary)
         for rule in touch.relation.rules:
-            if rule.event == touch.verb.value and rule.enabled in _ENABLED:
+            if rule.event == touch.verb.value and rule.enabled in ENABLED:
                 found.setdefault((touch.relation.label, rule.name), _of_rule(touch.relation, rule))
     return tuple(found.values())
 
@@ -63,7 +62,7 @@ def _triggers(touch: Touch, catalog: Catalog) -> Iterator[tuple[Relation, Trigge
 
 
 def _fires(trigger: Trigger, touch: Touch) -> bool:
-    if trigger.enabled not in _ENABLED or touch.verb.value not in trigger.events:
+    if trigger.enabled not in ENABLED or touch.verb.value not in trigger.events:
         return False
     listed = touch.verb.value == "update" and trigger.columns and touch.columns
     return not listed or not set(trigger.columns).isdisjoint(touch.columns)
@@ -119,7 +118,7 @@ def event_firings(
         return ()
     found: list[Firing] = []
     for trigger in catalog.rows.event_triggers:
-        if trigger.enabled in _ENABLED and _fires_on(trigger, statement, work):
+        if trigger.enabled in ENABLED and _fires_on(trigger, statement, work):
             function = catalog.function(trigger.function)
             does, outside = summary(trigger.function)
             found.append(

@@ -182,7 +182,7 @@ def _loads_of(statements: Iterable[Statement], catalog: Catalog | None) -> _Load
     loads = _Loads()
     made: set[Name] = set()  # by these statements: nobody waits for what nobody else sees
     for statement in statements:
-        for use in row_uses(statement):
+        for use in row_uses(statement, catalog):
             name = Name(use.schema, use.name)
             relation = catalog.relation(use.oid) if catalog is not None and use.oid else None
             found = (relation,) if relation is not None else meant(name, statement, catalog)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from holdpoint.model.catalog import Relation, RelationKind
 from holdpoint.model.changes import Name
@@ -11,6 +12,10 @@ from holdpoint.sql.names import Catalog
 
 ROW_VERBS = frozenset((Verb.INSERT, Verb.UPDATE, Verb.DELETE))
 """Verbs that change rows one by one."""
+
+
+ENABLED: Final = frozenset("OA")
+"""Triggers and rules that fire: on origin, always. A session in replica mode is no agent's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +51,19 @@ def meant(name: Name, statement: Statement, catalog: Catalog | None) -> tuple[Re
     return tuple(found.values())
 
 
-def row_uses(statement: Statement) -> tuple[RelationUse, ...]:
-    """What the statement does to rows; told by its tag alone where the reader followed nothing."""
-    uses = tuple(use for use in statement.uses if use.verb in ROW_VERBS)
-    if uses or statement.uses:
-        return uses
+def row_uses(statement: Statement, catalog: Catalog | None) -> tuple[RelationUse, ...]:
+    """What the statement does to rows; told by its tag alone where the reader followed nothing.
+
+    What foreign keys do is left out: ``cascades`` follows those itself, level by level.
+    """
+    if statement.uses:
+        return tuple(
+            use
+            for use in statement.uses
+            if use.verb in ROW_VERBS
+            and not (use.through and use.through[-1].startswith("foreign key "))
+            and not _replaced(use, catalog)
+        )
     verb = {"INSERT": Verb.INSERT, "COPY": Verb.INSERT, "DELETE": Verb.DELETE}.get(
         statement.tag, Verb.UPDATE
     )
@@ -64,10 +77,24 @@ def row_uses(statement: Statement) -> tuple[RelationUse, ...]:
     )
 
 
+def _replaced(use: RelationUse, catalog: Catalog | None) -> bool:
+    """Whether an INSTEAD OF trigger of a view on the way acts in the place of ``use``."""
+    if catalog is None:
+        return False
+    for way in use.through:
+        schema, _, name = way.removeprefix("view ").partition(".")
+        view = catalog.find_relation(schema, name, ()) if way.startswith("view ") else None
+        for trigger in view.triggers if view is not None else ():
+            instead = trigger.timing.startswith("instead") and trigger.enabled in ENABLED
+            if instead and use.verb.value in trigger.events:
+                return True
+    return False
+
+
 def touches(statement: Statement, catalog: Catalog) -> tuple[Touch, ...]:
     """Every relation of the catalog whose rows ``statement`` changes, direct ones first."""
     found: dict[Touch, None] = {}
-    for use in row_uses(statement):
+    for use in row_uses(statement, catalog):
         named: tuple[Relation, ...]
         if use.oid:
             relation = catalog.relation(use.oid)

@@ -119,7 +119,7 @@ def _of_statement(statement: Statement) -> Answer:
         answer = (Undo.UNKNOWN, "the statement is not understood as a whole")
     for change in statement.changes:
         answer = worse(answer, _of_change(change))
-    for use in row_uses(statement):
+    for use in row_uses(statement, None):
         answer = worse(answer, _of_rows(use.verb, statement))
     for mark in statement.marks:
         if mark.kind is MarkKind.PRIVILEGE and statement.changes:
