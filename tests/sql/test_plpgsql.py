@@ -381,6 +381,28 @@ def test_names_of_arguments_are_variables() -> None:
     assert code_of(body).statements == (body[6:-5],)
 
 
+LONG = "x" * 70
+
+
+@pytest.mark.parametrize(
+    ("declared", "named"),
+    [
+        ("DONE", "done"),
+        ('"a""b"', '"a""b"'),
+        ('"Yes"', '"Yes"'),
+        ("ab", 'U&"\\0061b"'),
+        ("é", "é"),
+        (LONG, LONG),
+        (LONG, LONG[:63]),
+        (f'"{LONG}"', LONG),
+        (f"é{LONG}", f"é{LONG[:61]}"),
+    ],
+)
+def test_a_variable_is_known_however_it_is_written(declared: str, named: str) -> None:
+    code = code_of(f"DECLARE {declared} bool; BEGIN DELETE FROM t WHERE {named}; END")
+    assert code.statements[1] == "DELETE FROM t WHERE $1"
+
+
 def test_what_a_trigger_gives_is_a_variable() -> None:
     body = "BEGIN DELETE FROM t WHERE found AND tg_nargs = 0; RETURN new; END"
     code = trigger_code_of(body)

@@ -10,7 +10,7 @@ from holdpoint.sql import grammar
 from holdpoint.sql.walk import Node, plain_text
 
 # An identifier as the server's lexer reads it, at the place that the grammar gives.
-_NAME: Final = re.compile(rb'"(?:[^"]|"")*+"|[A-Za-z_\x80-\xff][A-Za-z0-9_$\x80-\xff]*+')
+_NAME: Final = re.compile(rb'(?:[uU]&)?"(?:[^"]|"")*+"|[A-Za-z_\x80-\xff][A-Za-z0-9_$\x80-\xff]*+')
 
 
 class Code:
@@ -122,25 +122,13 @@ def with_parameters(text: str, nodes: list[Node], variables: set[str]) -> str:
     ``nodes`` are its parse. A name that could also be a column's is an error to PL/pgSQL, unless
     the body says otherwise; either way ``$1``, of which nothing is known, is the careful reading.
     """
-    places: dict[int, str] = {}
-    stack: list[Any] = list(nodes)
-    while stack:
-        item = stack.pop()
-        if isinstance(item, list):
-            stack.extend(item)
-        elif isinstance(item, dict):
-            column = item.get("ColumnRef")
-            if column is not None and len(column["fields"]) == 1:
-                name: str = column["fields"][0].get("String", {}).get("sval", "")
-                if name in variables:
-                    places[column.get("location", 0)] = name
-            stack.extend(item.values())
-    if not places:
+    lower = text.lower()
+    if '"' not in text and not any(name.lower() in lower for name in variables):
         return text
     data = text.encode()
     parts: list[bytes] = []
     done = 0
-    for place in sorted(places):
+    for place in sorted(_places(nodes, variables)):
         match = _NAME.match(data, place)
         if match is not None and place >= done:
             parts.append(data[done:place])
@@ -148,3 +136,23 @@ def with_parameters(text: str, nodes: list[Node], variables: set[str]) -> str:
             done = match.end()
     parts.append(data[done:])
     return b"".join(parts).decode()
+
+
+def _places(nodes: list[Node], variables: set[str]) -> set[int]:
+    """Where, in bytes, names of ``variables`` stand alone as columns do."""
+    places: set[int] = set()
+    stack: list[Any] = [*nodes]
+    while stack:
+        item = stack.pop()
+        if type(item) is list:
+            stack.extend(item)
+            continue
+        node: Node = item
+        for key, value in node.items():
+            if key == "ColumnRef":
+                fields: list[Node] = value["fields"]
+                if len(fields) == 1 and fields[0].get("String", {}).get("sval", "") in variables:
+                    places.add(value.get("location", 0))
+            elif type(value) is dict or type(value) is list:
+                stack.append(value)
+    return places

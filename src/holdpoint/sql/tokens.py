@@ -11,6 +11,7 @@ import re
 from bisect import bisect_left
 from typing import Final
 
+from holdpoint.model.limits import NAME_CHARS_MAX
 from holdpoint.sql import grammar
 
 NAME: Final = '"'
@@ -74,10 +75,11 @@ class Tokens:
         return kind == NAME or (is_word(kind) and kind not in RESERVED)
 
     def name(self, at: int) -> str:
-        """The name that token ``at`` gives, as the server folds it."""
-        if self.kinds[at] != NAME:
-            return self.kinds[at]
-        return self.text(at, at + 1)[1:-1].replace('""', '"')
+        """The name that token ``at`` gives, as the server folds it and cuts it off."""
+        name = self.kinds[at]
+        if name == NAME:
+            name = self.text(at, at + 1)[1:-1].replace('""', '"')
+        return name.encode()[:NAME_CHARS_MAX].decode("utf-8", "ignore")
 
 
 def is_word(kind: str) -> bool:
