@@ -66,7 +66,12 @@ def shop(server: EmbeddedPostgres) -> Iterator[tuple[str, Catalog]]:
     """A database with the shop in it: its address, and its catalog as the gate reads it."""
     with fresh_database(server, SCRIPT) as name:
         url = server.url(database=name)
-        yield url, anyio.run(_catalog, url)
+        yield url, catalog_of(url)
+
+
+def catalog_of(url: str) -> Catalog:
+    """The catalog of a database, as the gate reads it."""
+    return anyio.run(_catalog, url)
 
 
 async def _catalog(url: str) -> Catalog:

@@ -278,7 +278,7 @@ def _comparison(node: Node, target: Target, negated: bool, depth: int) -> bool:
         return constants_differ(node, symbol, negated)
     if left & right or left & right_loose or right & left_loose:
         return False
-    if target.copies & qualifiers or (target.copies and loose and target.relation is None):
+    if target.copies & qualifiers or (target.copies and loose):
         return False  # the table a second time: `a.id = b.id` holds for every row
     if not own:
         return target.relation is None and _join(node, target)
