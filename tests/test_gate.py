@@ -30,6 +30,8 @@ from holdpoint.model.steps import (
     Execute,
     Execution,
     FindHold,
+    LookUpCatalog,
+    MeasureImpact,
     Now,
     OpenHold,
     Outcome,
@@ -77,6 +79,8 @@ def submission(config: Config, text: str, tier: str = "write", **more: Any) -> S
 class Play:
     """Replies to the steps of one life; remembers them by name, and the records by kind."""
 
+    catalog: Any = None  # the reply to every LookUpCatalog that a script does not name
+
     def __init__(self, config: Config, asked: Submission) -> None:
         self.steps: Generator[Step[Any], Any, Outcome] = admit(config.policy, asked, PAGE)
         self.reply: Any = None
@@ -87,18 +91,29 @@ class Play:
 
     def next(self, kind: type[Step[Any]]) -> Any:
         """Expect a step of this kind and return it."""
-        self.last = self.steps.send(self.reply)
+        self.last = self._ask()
+        while isinstance(self.last, LookUpCatalog | MeasureImpact) and kind is not type(self.last):
+            gathered = isinstance(self.last, MeasureImpact)
+            self.reply = self.last.impact if gathered else self.catalog
+            self.last = self._ask()
         assert type(self.last) is kind, f"{self.last} after {self.log}"
         self.log.append(kind.__name__)
         if isinstance(self.last, WriteRecord):
             self.records.append((self.last.record.kind, self.last.record.body))
         return self.last
 
+    def _ask(self) -> Step[Any]:
+        return self.steps.send(self.reply)
+
     def end(self) -> Any:
         """Expect the outcome and return it."""
-        with pytest.raises(StopIteration) as stop:
-            self.steps.send(self.reply)
-        self.outcome = stop.value.value
+        try:
+            while isinstance(step := self._ask(), LookUpCatalog):
+                self.reply = self.catalog
+        except StopIteration as stop:
+            self.outcome = stop.value
+        else:
+            pytest.fail(f"{step} where the life should have ended")
         return self.outcome
 
 
@@ -228,11 +243,12 @@ def test_execute_gets_the_number_of_the_durable_start(config: Config) -> None:
 def test_what_is_denied_is_recorded_and_never_run(
     config: Config, text: str, tier: str, sqlstate: str
 ) -> None:
+    replies = {Now: NOON, LookUpCatalog: None}
     life = Play(config, submission(config, text, tier))
     step = life.steps.send(None)
     while not isinstance(step, WriteRecord):
-        assert isinstance(step, Now | EstimateRows | EstimateTableRows)
-        step = life.steps.send(NOON if isinstance(step, Now) else Figure(1, Basis.ESTIMATE))
+        assert isinstance(step, LookUpCatalog | Now | EstimateRows | EstimateTableRows)
+        step = life.steps.send(replies.get(type(step), Figure(1, Basis.ESTIMATE)))
     assert step.record.kind is RecordKind.STATEMENT_DENIED
     life.reply = 1
     outcome = life.end()

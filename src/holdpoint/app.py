@@ -24,6 +24,7 @@ from holdpoint.doors.postgres.door import PostgresDoor
 from holdpoint.doors.postgres.handshake import Gatekeeper, Tls
 from holdpoint.doors.web.app import close_streams, create_web
 from holdpoint.doors.web.door import WebSettings
+from holdpoint.engine.catalog_keeper import CatalogKeeper
 from holdpoint.engine.driver import Engine
 from holdpoint.engine.holds import HoldBook
 from holdpoint.engine.probes import DatabaseProber
@@ -172,7 +173,15 @@ async def _postgres(
             probers[target, tier.name] = prober
         return prober
 
-    door = PostgresDoor(engine, keeper, url_of, prober_of)
+    catalogs: dict[tuple[str, str], CatalogKeeper] = {}
+
+    def catalogs_of(target: str, tier: Tier) -> CatalogKeeper:
+        found = catalogs.get((target, tier.name))
+        if found is None:
+            found = catalogs[target, tier.name] = CatalogKeeper(lambda: url_of(tier))
+        return found
+
+    door = PostgresDoor(engine, keeper, url_of, prober_of, catalogs_of)
     port = await door.listen(config.server.listen.host, config.server.listen.port)
     try:
         yield door, port
@@ -180,6 +189,8 @@ async def _postgres(
         await door.close()
         for prober in probers.values():
             await prober.close()
+        for each in catalogs.values():
+            await each.close()
 
 
 def _verifier(store: Store, name: str) -> str | None:

@@ -23,10 +23,10 @@ import orjson
 from holdpoint import sql
 from holdpoint.audit.bodies import decided_record, digest_of, finished_record, row_bound_of
 from holdpoint.impact import hazards
-from holdpoint.impact.assess import assess
+from holdpoint.impact.assess import assess, gather
 from holdpoint.model.case import Case
 from holdpoint.model.decision import Decision
-from holdpoint.model.effects import Dialect, Effect, Reading, SessionView
+from holdpoint.model.effects import Dialect, Effect, Mark, MarkKind, Reading, SessionView
 from holdpoint.model.finding import Finding
 from holdpoint.model.hold import Hold, HoldState
 from holdpoint.model.impact import Basis, Figure, Impact
@@ -38,6 +38,7 @@ from holdpoint.model.steps import (
     EndHold,
     Execute,
     FindHold,
+    LookUpCatalog,
     Now,
     OpenHold,
     Outcome,
@@ -51,22 +52,34 @@ from holdpoint.model.verdict import Verdict
 from holdpoint.policy import bounds, refusals
 from holdpoint.policy.decide import decide, facts_needed, passes_on_text
 from holdpoint.policy.rules import Policy
+from holdpoint.sql.names import Catalog
 
 Steps = Generator[Step[Any], Any, Outcome]
 
 PLAIN_READ = frozenset({Effect.READ})
+# ``*`` is what RESET ALL and DISCARD ALL set.
+NAMING_SETTINGS = frozenset({"search_path", "role", "session_authorization", "*"})
 
 
 def pass_at_once(
-    policy: Policy, target: Target, tier: Tier, text: str, dialect: Dialect, view: SessionView
+    policy: Policy,
+    target: Target,
+    tier: Tier,
+    text: str,
+    dialect: Dialect,
+    view: SessionView,
+    catalog: Catalog | None = None,
 ) -> Reading | None:
     """Return the reading of a plain read that passes on its text alone, else None.
 
     None decides nothing: the submission then goes through ``admit``. Nobody's name, no parameter
-    and no clock comes in here, so what passes may be remembered for everybody in the tier.
+    and no clock comes in here, so what passes may be remembered for everybody in the tier, as long
+    as the catalog stays the same. What changes the meaning of later names goes the whole way.
     """
-    reading = sql.read(text, dialect, view)
+    reading = sql.read(text, dialect, view, catalog)
     if reading.effects != PLAIN_READ or not passes_on_text(policy, target, tier, reading):
+        return None
+    if catalog is not None and (_missing(reading) or changes_names(reading)):
         return None
     return reading
 
@@ -76,7 +89,7 @@ def admit(policy: Policy, submission: Submission, page: str = "") -> Steps:
 
     ``page`` is the address under which holds are shown to people; a hold's id is appended.
     """
-    reading = sql.read(submission.text, submission.dialect, submission.view)
+    reading = yield from _read(submission)
     case, decision = yield from _judge(policy, submission, reading)
     if decision.verdict is Verdict.DENY:
         return (yield from _deny(case, decision))
@@ -86,7 +99,7 @@ def admit(policy: Policy, submission: Submission, page: str = "") -> Steps:
         finding = refusals.not_boundable(reading, bound, why)
         decision = Decision(verdict=Verdict.DENY, findings=(finding,), rules=decision.rules)
         return (yield from _deny(case, decision))
-    hold = yield from _hold_for(case, decision, bound)
+    hold = yield from _hold_for(submission, case, decision, bound)
     if hold is not None:
         refused = yield from _pass_hold(policy, submission, hold, page)
         if refused is not None:
@@ -98,7 +111,7 @@ def admit(policy: Policy, submission: Submission, page: str = "") -> Steps:
     execution = yield from Execute(started, case.reading, bound)
     yield from WriteRecord(finished_record(started, case.session, execution))
     if execution.rolled_back and bound is not None:
-        return (yield from _over_bound(policy, case, execution.changed, bound, page))
+        return (yield from _over_bound(policy, submission, case, execution.changed, bound, page))
     return Done(execution=execution)
 
 
@@ -107,6 +120,42 @@ def _bound_of(policy: Policy, case: Case, decision: Decision) -> int | None:
     if decision.verdict is Verdict.HOLD:
         return row_bound_of(case.impact)
     return bounds.rows_allowed(policy, case) if bounds.writers_of(case.reading) else None
+
+
+def _read(submission: Submission) -> Generator[Step[Any], Any, Reading]:
+    """Read the text with the target's catalog; what that does not show is looked for once more.
+
+    Something new may stand behind a name that the picture lacks: only a fresh one can tell that
+    there is nothing, and that the server will say so. Without a picture everything that uses a
+    name is unknown.
+    """
+    view, dialect = submission.view, submission.dialect
+    catalog = yield from LookUpCatalog(submission)
+    if not isinstance(catalog, str):
+        reading = sql.read(submission.text, dialect, view, catalog)
+        if catalog is None or not _missing(reading):
+            return reading
+        catalog = yield from LookUpCatalog(submission, fresh=True)
+        if not isinstance(catalog, str):
+            return sql.read(submission.text, dialect, view, catalog)
+    doubt = Mark(MarkKind.NO_CATALOG, "", catalog)
+    return sql.read(submission.text, dialect, replace(view, unsure=(*view.unsure, doubt)))
+
+
+def _missing(reading: Reading) -> bool:
+    """Tell whether the text uses a relation or function that the catalog does not show."""
+    return any(
+        any(use.oid == 0 and not sql.is_built_in(use) for use in statement.uses)
+        or any(mark.kind is MarkKind.UNKNOWN_FUNCTION for mark in statement.marks)
+        for statement in reading.statements
+    )
+
+
+def changes_names(reading: Reading) -> bool:
+    """Tell whether the text changes what later names mean, or as whom later statements run."""
+    return any(
+        name in NAMING_SETTINGS for statement in reading.statements for name, _ in statement.sets
+    )
 
 
 def _judge(
@@ -151,7 +200,7 @@ def _deny(case: Case, decision: Decision) -> Generator[Step[Any], Any, Refused]:
 
 
 def _hold_for(
-    case: Case, decision: Decision, bound: int | None
+    submission: Submission, case: Case, decision: Decision, bound: int | None
 ) -> Generator[Step[Any], Any, Hold | None]:
     """Return the hold that the submission must pass, a new one if need be; None when it needs none.
 
@@ -166,8 +215,19 @@ def _hold_for(
     if allowed:
         return hold if hold is not None and refusals.is_over_bound(hold) else None
     if hold is None:
-        hold = yield from OpenHold(case, decision, digest)
+        hold = yield from _open(submission, case, decision, digest)
     return hold
+
+
+def _open(
+    submission: Submission, case: Case, decision: Decision, digest: str
+) -> Generator[Step[Any], Any, Hold]:
+    """Find out what people will want to know, and open the hold with it."""
+    impact = yield from gather(submission, case.reading, case.impact)
+    known = {finding.code for finding in decision.findings}
+    told = [each for each in hazards.findings_of_impact(impact) if each.code not in known]
+    decision = replace(decision, findings=(*decision.findings, *told))
+    return (yield from OpenHold(replace(case, impact=impact), decision, digest))
 
 
 def _pass_hold(
@@ -186,7 +246,7 @@ def _pass_hold(
 
 
 def _over_bound(
-    policy: Policy, case: Case, changed: int, bound: int, page: str
+    policy: Policy, submission: Submission, case: Case, changed: int, bound: int, page: str
 ) -> Generator[Step[Any], Any, Refused]:
     """Hold what was rolled back, with its true count; a negative ``changed`` is not known."""
     if changed < 0:
@@ -207,7 +267,7 @@ def _over_bound(
     digest = digest_of(case)
     hold = yield from FindHold(case.agent, digest)  # another session may have been here first
     if hold is None or hold.state is not HoldState.OPEN or not refusals.is_over_bound(hold):
-        hold = yield from OpenHold(case, decision, digest)
+        hold = yield from _open(submission, case, decision, digest)
     return refusals.rolled_back(hold, over, page + hold.id)
 
 
@@ -215,7 +275,7 @@ def _claim(
     policy: Policy, submission: Submission, hold: Hold, page: str
 ) -> Generator[Step[Any], Any, Refused | None]:
     """Judge again on fresh facts and use the approval: the case may have shrunk, never grown."""
-    reading = sql.read(submission.text, submission.dialect, submission.view)
+    reading = yield from _read(submission)
     fresh, decision = yield from _judge(policy, submission, reading)
     bound = _approved_rows(hold)
     if (

@@ -7,6 +7,7 @@ that cannot be stored, a probe that breaks. There is no path from an exception t
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -19,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from holdpoint import gate
 from holdpoint.audit.bodies import case_document
 from holdpoint.audit.record import canonical_bytes
+from holdpoint.engine.catalogs import CatalogUnavailable
 from holdpoint.engine.holds import HoldBook, HoldRefused
 from holdpoint.engine.probes import Question
 from holdpoint.engine.probes_plans import unknown_cost
@@ -86,8 +88,8 @@ class Prober(Protocol):
 class Catalogs(Protocol):
     """Gives pictures of a target's catalog; raises ``CatalogUnavailable``."""
 
-    async def get(self, *, fresh: bool = False) -> Catalog:
-        """One that is valid; a ``fresh`` one shows what is there now."""
+    async def get(self, not_before: float | None = None) -> Catalog:
+        """One that is fresh enough; one of ``not_before`` (``time.monotonic``) or later."""
 
 
 class Passage(Protocol):
@@ -268,9 +270,9 @@ async def _picture(catalogs: Catalogs | None, fresh: bool) -> Catalog | str | No
     if catalogs is None:
         return None
     try:
-        return await catalogs.get(fresh=fresh)
+        return await catalogs.get(time.monotonic() if fresh else None)
     except CatalogUnavailable as problem:
-        return f"the catalog cannot be read: {problem}"
+        return str(problem)
 
 
 def _next(steps: gate.Steps, reply: Any) -> Step[Any] | Outcome:

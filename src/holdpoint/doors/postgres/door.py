@@ -13,8 +13,8 @@ from holdpoint.doors.postgres import handshake, upstream
 from holdpoint.doors.postgres.channel import Channel, ChannelClosed
 from holdpoint.doors.postgres.direct import Listener
 from holdpoint.doors.postgres.handshake import Arrival, Gatekeeper
-from holdpoint.doors.postgres.memo import Memo
-from holdpoint.doors.postgres.session import Session
+from holdpoint.doors.postgres.memo import Memos
+from holdpoint.doors.postgres.session import Keeper, Session
 from holdpoint.doors.postgres.upstream import Upstream, UpstreamError
 from holdpoint.engine.driver import Engine, Prober
 from holdpoint.engine.recorder import TrailUnavailable
@@ -39,7 +39,10 @@ READ_ONLY_SETTINGS: Final = {"default_transaction_read_only": "on"}
 
 
 class PostgresDoor:
-    """Listens for agents. ``url_of`` resolves a tier's URL late; ``prober_of`` gives its prober."""
+    """Listens for agents. ``url_of`` resolves a tier's URL late; ``prober_of`` gives its prober.
+
+    ``catalogs_of`` gives what keeps pictures of its catalog; without it nothing is followed.
+    """
 
     def __init__(
         self,
@@ -47,13 +50,15 @@ class PostgresDoor:
         keeper: Gatekeeper,
         url_of: Callable[[Tier], UpstreamUrl],
         prober_of: Callable[[str, Tier], Prober],
+        catalogs_of: Callable[[str, Tier], Keeper] | None = None,
     ) -> None:
         self._engine = engine
         self._keeper = keeper
         self._url_of = url_of
         self._prober_of = prober_of
+        self._catalogs_of = catalogs_of
         self._sessions: dict[tuple[int, bytes], Session] = {}
-        self._memos: dict[tuple[str, str], Memo] = {}
+        self._memos: dict[tuple[str, str], Memos] = {}
         self._keys = scram.KeyCache(limits.SESSIONS_MAX)
         self._arrivals: set[asyncio.Task[None]] = set()
         self._listener = Listener(lambda: Channel(self._accept))
@@ -142,7 +147,7 @@ class PostgresDoor:
         await self._engine.recorder.write(
             Record(RecordKind.SESSION_OPENED, _opened(session_id, arrival, server, peer))
         )
-        memo = self._memo(arrival.target, arrival.tier)
+        memos = self._memos_of(arrival.target, arrival.tier)
         prober = self._prober_of(arrival.target.name, arrival.tier)
         session = Session(
             session_id,
@@ -151,8 +156,9 @@ class PostgresDoor:
             server,
             self._engine,
             prober,
-            memo,
+            memos,
             lambda ended: self._ended((pid, key), ended),
+            self._keeper_of(arrival.target.name, arrival.tier),
         )
         self._sessions[(pid, key)] = session
         for name, value in server.parameters.items():
@@ -161,11 +167,25 @@ class PostgresDoor:
         session.start(channel.open_transport)
         channel.attach(session.relay.client_data, session.client_lost, session.server_pressure)
 
-    def _memo(self, target: Target, tier: Tier) -> Memo:
-        memo = self._memos.get((target.name, tier.name))
-        if memo is None:
-            memo = self._memos[target.name, tier.name] = Memo(self._engine.policy, target, tier)
-        return memo
+    def _keeper_of(self, target: str, tier: Tier) -> Keeper | None:
+        return self._catalogs_of(target, tier) if self._catalogs_of is not None else None
+
+    def _memos_of(self, target: Target, tier: Tier) -> Memos:
+        key = (target.name, tier.name)
+        memos = self._memos.get(key)
+        if memos is None:
+            keeper = self._keeper_of(target.name, tier)
+            picture = (lambda: keeper.current) if keeper is not None else None
+            memos = self._memos[key] = Memos(self._engine.policy, target, tier, picture)
+            if keeper is not None:
+                keeper.subscribe(lambda _: self._names_changed(key))
+        return memos
+
+    def _names_changed(self, key: tuple[str, str]) -> None:
+        """Another picture of a catalog: what passed on its own in that tier is asked anew."""
+        for session in self._sessions.values():
+            if (session.arrival.target.name, session.arrival.tier.name) == key:
+                session.relay.forget_known()
 
     async def _cancel(self, packet: startup.CancelRequest) -> None:
         """Cancel a held statement here, or pass the request on with the server's own key."""

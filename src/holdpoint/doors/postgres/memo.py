@@ -10,6 +10,7 @@ This module compiles with mypyc.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 from holdpoint import gate
@@ -18,6 +19,7 @@ from holdpoint.model import limits
 from holdpoint.model.effects import Dialect, Reading, SessionView, TransactionMark
 from holdpoint.model.target import Target, Tier
 from holdpoint.policy.rules import Policy
+from holdpoint.sql.names import Catalog
 from holdpoint.sql.shapes import has_shape, shape_of
 
 ENDS_TRANSACTION: Final = frozenset({TransactionMark.COMMIT, TransactionMark.PREPARE_TRANSACTION})
@@ -27,22 +29,42 @@ _LINE: Final = re.compile(rb"[ -~]*")
 
 
 class Memo:
-    """What passes on its own in one tier; at most ``entries_max`` texts in each generation."""
+    """What passes on its own in one tier; at most ``entries_max`` texts in each generation.
+
+    ``picture`` gives the catalog as it is known to be now, None while it is not: then nothing
+    passes on its own. Another picture, or another search path, begins anew: names may mean
+    something else.
+    """
 
     def __init__(
         self,
         policy: Policy,
         target: Target,
         tier: Tier,
+        picture: Callable[[], Catalog | None] | None = None,
         entries_max: int = limits.MEMO_ENTRIES_MAX // 2,
     ) -> None:
         self._policy = policy
         self._target = target
         self._tier = tier
+        self._picture = picture
+        self._catalog: Catalog | None = None
         self._entries_max = entries_max
         self._new: dict[bytes, Known] = {}
         self._old: dict[bytes, Known] = {}
         self._shapes: set[bytes] = set()
+
+    def _is_current(self) -> bool:
+        """Tell whether there is a picture; forget everything when it is another one."""
+        if self._picture is None:
+            return True
+        catalog = self._picture()
+        if catalog is not self._catalog:
+            self._catalog = catalog
+            self._new = {}
+            self._old = {}
+            self._shapes.clear()
+        return catalog is not None
 
     def known(self, query: bytes, view: SessionView) -> Known | None:
         """Return the text as one that passes on its own, or None: it needs the whole gate.
@@ -50,6 +72,8 @@ class Memo:
         Only for sessions that read strings as the gate does. Long texts need the gate because
         reading them takes too long for the loop of all sessions.
         """
+        if not self._is_current():
+            return None
         known = self._new.get(query)
         if known is not None:
             return known
@@ -68,7 +92,7 @@ class Memo:
         except UnicodeDecodeError:
             return None
         reading = gate.pass_at_once(
-            self._policy, self._target, self._tier, text, Dialect.POSTGRES, view
+            self._policy, self._target, self._tier, text, Dialect.POSTGRES, view, self._catalog
         )
         if reading is None:
             return None
@@ -108,3 +132,33 @@ def prepares_of(reading: Reading) -> tuple[tuple[bytes, bytes], ...]:
 def forgets_of(reading: Reading) -> tuple[bytes, ...]:
     """Return the names of statements that a text deallocates, ``*`` for all of them."""
     return tuple([each.deallocates.encode() for each in reading.statements if each.deallocates])
+
+
+class Memos:
+    """The memos of one tier, by the names that a session's search paths give it."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        target: Target,
+        tier: Tier,
+        picture: Callable[[], Catalog | None] | None = None,
+    ) -> None:
+        self._policy = policy
+        self._target = target
+        self._tier = tier
+        self._picture = picture
+        self._memos: dict[tuple[tuple[tuple[str, ...], ...], bool], Memo] = {}
+
+    def of(self, view: SessionView) -> Memo | None:
+        """Return the memo for a session's names; None where nothing may pass on its own."""
+        if view.unsure or view.defines_code:
+            return None
+        key = (view.search_paths, view.any_path)
+        memo = self._memos.get(key)
+        if memo is None:
+            if len(self._memos) >= limits.MEMO_PATHS_MAX:
+                self._memos.clear()
+            memo = Memo(self._policy, self._target, self._tier, self._picture)
+            self._memos[key] = memo
+        return memo

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any, Final, Protocol
 
 import structlog
 
-from holdpoint import sql
+from holdpoint import gate, sql
 from holdpoint.doors.postgres.bounding import Bounding
 from holdpoint.doors.postgres.handshake import Arrival
-from holdpoint.doors.postgres.memo import Memo, forgets_of, prepares_of
+from holdpoint.doors.postgres.memo import Memos, forgets_of, prepares_of
+from holdpoint.doors.postgres.naming import Naming
 from holdpoint.doors.postgres.pending import QUERY, REFUSED, Known, Operation, Prepared
 from holdpoint.doors.postgres.relay import Relay
 from holdpoint.doors.postgres.upstream import Upstream
-from holdpoint.engine.driver import Engine, Prober
+from holdpoint.engine.driver import Catalogs, Engine, Prober
 from holdpoint.engine.recorder import TrailUnavailable
 from holdpoint.model import limits
 from holdpoint.model.case import Parameter
@@ -31,6 +33,7 @@ from holdpoint.model.effects import (
 from holdpoint.model.hold import Hold
 from holdpoint.model.steps import Done, Execution, Refused, Submission
 from holdpoint.policy import refusals
+from holdpoint.sql.names import Catalog
 from holdpoint.wire.postgres import errors, messages
 from holdpoint.wire.postgres.errors import ProtocolError
 
@@ -45,6 +48,24 @@ ONLY_READS: Final = frozenset({Effect.READ})
 UNGUARDED: Final = frozenset(
     {Effect.READ, Effect.WRITE, Effect.BULK_WRITE, Effect.DDL, Effect.DESTRUCTIVE}
 )
+# What may change the catalog, or may do anything.
+MAY_DEFINE: Final = frozenset(
+    {Effect.DDL, Effect.DESTRUCTIVE, Effect.PRIVILEGE, Effect.SERVER_SIDE, Effect.UNKNOWN}
+)
+
+
+class Keeper(Catalogs, Protocol):
+    """Pictures of a target's catalog, kept fresh: see ``engine.catalog_keeper``."""
+
+    @property
+    def current(self) -> Catalog | None:
+        """The picture, if one is known to be good now."""
+
+    def invalidate(self) -> None:
+        """The catalog may have changed."""
+
+    def subscribe(self, callback: Callable[[Catalog], None]) -> None:
+        """Have ``callback`` called with every new picture."""
 
 
 class Session:
@@ -61,8 +82,9 @@ class Session:
         upstream: Upstream,
         engine: Engine,
         prober: Prober,
-        memo: Memo,
+        memos: Memos,
         ended: Callable[[Session], None],
+        catalogs: Keeper | None = None,
     ) -> None:
         self.id = session_id
         self.arrival = arrival
@@ -70,9 +92,13 @@ class Session:
         self.upstream = upstream
         self.engine = engine
         self.prober = prober
-        self._memo = memo
+        self._memos = memos
+        self._catalogs = catalogs
+        self._naming = Naming(upstream.url.user)
+        self._defines_code = False
         self._ended: Callable[[Session], None] | None = ended
         self._view = SessionView()
+        self._memo = memos.of(self._view)
         self._task: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._passage: Passage | None = None
@@ -105,7 +131,7 @@ class Session:
 
     def known(self, query: bytes) -> Known | None:
         """Return the text as one that passes on its own, or None: it needs the whole gate."""
-        return self._memo.known(query, self._view)
+        return self._memo.known(query, self._view) if self._memo is not None else None
 
     def slow_query(self, query: bytes) -> None:
         """Take a Query through the gate."""
@@ -147,21 +173,65 @@ class Session:
         """Follow the settings that change how text is read."""
         before = self._view
         if name == "standard_conforming_strings":
-            self._view = SessionView(
-                standard_conforming_strings=value == "on", encoding=self._view.encoding
-            )
+            self._view = replace(self._view, standard_conforming_strings=value == "on")
         elif name == "client_encoding":
-            encoding = value.upper().replace("-", "")
-            self._view = SessionView(
-                standard_conforming_strings=self._view.standard_conforming_strings,
-                encoding=encoding,
-            )
+            self._view = replace(self._view, encoding=value.upper().replace("-", ""))
+        elif name == "search_path" and self._client_transport is not None:
+            self._naming.reported(value)
+            self._names_changed()
+            return
         self.relay.plain = (
             self._view.standard_conforming_strings and self._view.encoding == READABLE_ENCODING
         )
         if self._view != before:
             self.relay.epoch += 1
             self.relay.careful = self._client_transport is not None
+
+    # --- names ------------------------------------------------------------------------------------
+
+    def _names_changed(self) -> None:
+        """Read from here on with what names may mean now; what was known is asked anew."""
+        self._view = replace(
+            self._view,
+            search_paths=self._naming.paths,
+            any_path=self._naming.any_path,
+            unsure=self._naming.doubts,
+            defines_code=self._defines_code,
+        )
+        self._memo = self._memos.of(self._view)
+        self.relay.forget_known()
+
+    def before(self, reading: Reading) -> None:
+        """Note what a statement that is about to run may change about names."""
+        picture = self._catalogs.current if self._catalogs is not None else None
+        first = picture.rows.search_path if picture is not None else None
+        code = any(sql.defines(statement) for statement in reading.statements)
+        changed = self._naming.may_become(reading, first)
+        if changed or (code and not self._defines_code):
+            self._defines_code = self._defines_code or code
+            self._names_changed()
+        if reading.effects & MAY_DEFINE:
+            self._spawn(self._after_definition())
+
+    def after(self, reading: Reading) -> None:
+        """Note what a text that ran alone, outside a transaction, has changed about names."""
+        if gate.changes_names(reading):
+            self._naming.became(reading)
+            self._names_changed()
+
+    async def _after_definition(self) -> None:
+        """Have the catalog read again, now and once the transaction around it is over."""
+        if self._catalogs is None:
+            return
+        self._catalogs.invalidate()
+        waited = 0.0
+        while not self.relay.gone and (self.relay.pending or self.relay.status != messages.IDLE):
+            await asyncio.sleep(DEFINITION_POLL_S)
+            waited += DEFINITION_POLL_S
+        self._catalogs.invalidate()
+        if self._defines_code:
+            self._defines_code = False
+            self._names_changed()
 
     def unrecorded(self, problem: TrailUnavailable) -> None:
         """Take note that the outcome of a plain read could not be recorded."""
@@ -326,6 +396,10 @@ class Session:
             standard_conforming_strings=sure and self._view.standard_conforming_strings,
             encoding=self._view.encoding if sure else "unknown",
             portals=self._portals(),
+            search_paths=self._view.search_paths,
+            any_path=self._view.any_path,
+            unsure=self._view.unsure,
+            defines_code=self._view.defines_code,
         )
         arrival = self.arrival
         return Submission(
@@ -335,7 +409,7 @@ class Session:
             peer=self.peer,
             target=arrival.target,
             tier=arrival.tier,
-            role=self.upstream.url.user,
+            role=self._naming.role,
             text=text,
             dialect=Dialect.POSTGRES,
             view=view,
@@ -357,7 +431,7 @@ class Session:
         try:
             text = await self._with_prepared(passage, text)
             submission = self._submission(text, parameters, passage)
-            outcome = await self.engine.run(submission, passage, self.prober)
+            outcome = await self.engine.run(submission, passage, self.prober, self._catalogs)
         except Exception:
             # Nothing ran that was not recorded; the session cannot be trusted to go on.
             log.exception("session.failed", session=self.id)
@@ -440,11 +514,16 @@ class Passage:
             return Execution(ran=False, sqlstate="42P05")
         begun = loop.time()
         self.sent = True
+        # Alone in a Query outside a transaction, what it sets stays set when it succeeds.
+        lone = self.query is not None and relay.status == messages.IDLE and not relay.pending
+        self._session.before(reading)
         if rows_max is not None and self.query is not None:
             await self._session.bounding.query(self.query, operation)
         else:
             self._send(operation)
         await done
+        if lone and not operation.sqlstate:
+            self._session.after(reading)
         self.rolled_back = operation.rolled_back
         return Execution(
             tag=operation.tag,
@@ -504,6 +583,7 @@ def _parameters(bind: messages.Bind, types: bytes) -> tuple[Parameter, ...]:
 
 
 LEAVE_POLL_S: Final = 0.05
+DEFINITION_POLL_S: Final = 0.02
 NAME_TAKEN: Final = errors.error_response(
     "ERROR", "42P05", "a prepared statement of that name already exists"
 )
