@@ -142,6 +142,17 @@ class Operation:
         self.rolled_back = False
         self.on_answer: Callable[[], None] | None = None
 
+    @property
+    def is_over(self) -> bool:
+        """Tell whether its portal must not run (again).
+
+        It may not be there; or it was given up, counted or not, but a savepoint older than the
+        error and younger than the portal has kept it: then it would run past its record and bound.
+        """
+        if self.finished:
+            return self.skipped or self.rows_max is not None
+        return self.doubtful
+
     def drop(self) -> None:
         """Mark the end of an operation whose portal went away before it had run to its end."""
         if not self.sent or self.suspended:

@@ -350,7 +350,7 @@ class Relay(Quick):
         if self.careful:
             self.unsure = True
         if isinstance(bound, Operation):
-            if bound.doubtful and not bound.finished:
+            if bound.is_over:
                 self._refuse(REFUSED, refusing.doubtful_portal())
                 return DROPPED
             return self._execute_operation(bound)
@@ -374,8 +374,9 @@ class Relay(Quick):
 
     def _execute_operation(self, operation: Operation) -> int:
         """Run a portal whose Bind went through the whole gate."""
-        if operation.rows_max is not None and not operation.finished:
+        if operation.rows_max is not None:
             self._bounded = operation
+            self.unsure = self.unsure or operation.guarded
             return BOUNDED
         self.pending.append(Pending(EXECUTE, operation=operation))
         operation.sent = True
