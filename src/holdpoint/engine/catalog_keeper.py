@@ -181,21 +181,33 @@ class CatalogKeeper:
 
     async def _looked_up(self, started: float) -> Catalog:
         """The picture as it is if its mark still holds, or a new one."""
-        catalog = self._catalog
-        connection = self._connection
-        if catalog is not None and started - self._read_at < limits.CATALOG_WHOLE_S:
-            if connection is None:
-                connection = await self._connect()
-            try:
-                if await read_mark(connection) == catalog.rows.mark:
-                    return catalog
-            except psycopg.OperationalError:
-                if not connection.closed:  # else the server has restarted since the last check
-                    raise
-        # What a fresh session has (search_path, role) may have changed, too: be one.
-        rows = await read_catalog(await self._connect())
+        kept = self._catalog if await self._mark_holds() else None
+        if kept is not None and started - self._read_at < limits.CATALOG_WHOLE_S:
+            return kept
+        try:
+            # What a fresh session has (search_path, role) may have changed, too: be one.
+            rows = await read_catalog(await self._connect())
+        except (psycopg.Error, CatalogUnavailable):
+            if kept is None:
+                raise
+            # Someone locks a table, say. The definitions are as they were; only counts grow old.
+            await self._disconnect()
+            self._read_at = started
+            return kept
         self._read_at = started
         return await asyncio.to_thread(Catalog, rows)
+
+    async def _mark_holds(self) -> bool:
+        """Whether there is a picture and the catalog still has its mark."""
+        if self._catalog is None:
+            return False
+        connection = self._connection or await self._connect()
+        try:
+            return await read_mark(connection) == self._catalog.rows.mark
+        except psycopg.OperationalError:
+            if connection.closed:  # the server has restarted since the last check
+                return False
+            raise
 
     async def _connect(self) -> psycopg.AsyncConnection[Any]:
         """Replace the connection by a fresh one."""
