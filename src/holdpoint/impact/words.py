@@ -31,11 +31,11 @@ _VERBS: Final = {
     "MERGE": "adds, changes or removes {} of {}",
 }
 _CASCADE_VERBS: Final = {
-    "delete": "removes {} of {} by cascade",
-    "truncate": "empties {1}, {0}, by cascade",
-    "update": "changes the keys of {} of {} by cascade",
-    "set null": "cuts {} of {} loose (set null)",
-    "set default": "sets {} of {} to their default",
+    "delete": "removes {}",
+    "truncate": "empties {}",
+    "update": "changes the keys of {}",
+    "set null": "sets to null the keys of {}",
+    "set default": "sets to their default the keys of {}",
 }
 _UNDO: Final = {
     Undo.NOTHING: "there is nothing to undo",
@@ -46,28 +46,37 @@ _UNDO: Final = {
     Undo.UNKNOWN: "whether it can be undone is not known",
 }
 _LIGHT: Final = frozenset({LockMode.ACCESS_SHARE, LockMode.ROW_SHARE, LockMode.ROW_EXCLUSIVE})
+_NAMED_MAX: Final = 4  # tables or triggers that a sentence names
 _UNITS: Final = ("bytes", "kB", "MB", "GB", "TB", "PB")
 
 
 def sentences(impact: Impact, reading: Reading) -> tuple[str, ...]:
-    """Everything that is known and matters, most important first; empty when nothing is."""
+    """Everything that is known and matters, most important first; empty when nothing is.
+
+    A handful: what is alike shares a sentence.
+    """
     found = [
         *_main(impact, reading),
+        *_read(impact),
         *_cascades(impact.cascades),
         *_firings(impact),
         *_undo(impact),
         *_waiting(impact.tables),
-        *_others(impact),
         *_dependents(impact),
-        *_read(impact),
+        *_others(impact),
+        *_failed(impact),
     ]
-    found += [f"not found out: {clip(words)}" for words in impact.failed]
     return tuple(dict.fromkeys(found))
 
 
 def beyond(impact: Impact) -> str:
-    """What a count of the statement's own rows does not show, on one line; empty without it."""
-    return ", and it ".join((*_cascades(impact.cascades), *_firings(impact, outside_only=True)))
+    """What a count of the statement's own rows does not show, in one line; empty without it."""
+    outside = [each for each in impact.firings if each.outside]
+    said = _cascades(impact.cascades)
+    if outside:
+        names = listed([f"`{clip(each.name)}`" for each in outside], 2)
+        said.append(f"sets off {names}, which reaches outside")
+    return "; ".join(said)
 
 
 def figure_words(figure: Figure, *, at_most: bool = False, what: str = "row") -> str:
@@ -147,7 +156,7 @@ def _defined(impact: Impact, statement: Statement) -> Iterable[str]:
             continue
         sizes = []
         if table.table_rows.value is not None:
-            sizes.append(_bare(table.table_rows))
+            sizes.append(_rows(table.table_rows))
         if table.size_bytes.value:
             sizes.append(size_words(table.size_bytes.value))
         words += f" ({', '.join(sizes)})" if sizes else ""
@@ -158,7 +167,10 @@ def _defined(impact: Impact, statement: Statement) -> Iterable[str]:
         yield words
 
 
-def _bare(figure: Figure) -> str:
+def _rows(figure: Figure) -> str:
+    """``48,211 rows``, ``about 48,211 rows``, ``an unknown number of rows``."""
+    if figure.value is None:
+        return "an unknown number of rows"
     near = "about " if figure.basis is Basis.ESTIMATE else ""
     return f"{near}{figure.value:,} row{'' if figure.value == 1 else 's'}"
 
@@ -172,18 +184,21 @@ def _table(impact: Impact, name: str) -> TableImpact | None:
 
 
 def _cascades(cascades: Sequence[Cascade]) -> list[str]:
-    """One sentence for each table, nearest first; nothing for what is known to be none."""
-    together: dict[tuple[int, str, str], Figure] = {}
+    """One sentence for all levels, nearest first; nothing for what is known to be none."""
+    together: dict[tuple[str, str], Figure] = {}
     for cascade in sorted(cascades, key=_by_level):
-        key = (cascade.level, cascade.table, cascade.action)
+        key = (cascade.action, cascade.table)
         together[key] = _sum(together.get(key), cascade.rows)
-    return [
-        _CASCADE_VERBS.get(action, "touches {} of {} by cascade").format(
-            figure_words(rows), table_words(table)
-        )
-        for (_, table, action), rows in together.items()
-        if not (rows.basis is Basis.EXACT and rows.value == 0)
+    by_action: dict[str, list[str]] = {}
+    for (action, table), rows in together.items():
+        if not (rows.basis is Basis.EXACT and rows.value == 0):
+            words = f"{_rows(rows)} of {table_words(table)}"
+            by_action.setdefault(action, []).append(words)
+    said = [
+        _CASCADE_VERBS.get(action, "touches {}").format(listed(tables, _NAMED_MAX))
+        for action, tables in by_action.items()
     ]
+    return [f"by cascade it {', and it '.join(said)}"] if said else []
 
 
 def _by_level(cascade: Cascade) -> int:
@@ -200,66 +215,85 @@ def _sum(one: Figure | None, other: Figure) -> Figure:
     return Figure(one.value + other.value, Basis.EXACT if exact else Basis.ESTIMATE)
 
 
-def _firings(impact: Impact, *, outside_only: bool = False) -> list[str]:
-    """Triggers and rules: how many, and what the ones do that reach outside."""
-    outside = [each for each in impact.firings if each.outside]
+def _firings(impact: Impact) -> Iterable[str]:
+    """Triggers and rules: what the ones do that reach outside, and how many others there are."""
+    outside = [each for each in impact.firings if each.outside][:_NAMED_MAX]
+    others = len(impact.firings) - len(outside)
     said = [
-        f"sets off `{clip(each.name)}` on {table_words(each.table)}, which reaches outside: "
-        + listed([clip(words) for words in each.does] or ["what it does is not known"])
-        for each in outside[:3]
+        f"`{clip(each.name)}` on {table_words(each.table)} reaches outside: "
+        + listed([_told(words) for words in each.does] or ["what it does is not known"])
+        for each in outside
     ]
-    others = len(impact.firings) - len(outside[:3])
-    if others and not outside_only:
+    if others:
         more = "more " if said else ""
-        kind = "trigger or rule fires" if others == 1 else "triggers or rules fire"
-        said.append(f"{others:,} {more}{kind}")
-    return said
+        said.append(f"{others:,} {more}{'trigger fires' if others == 1 else 'triggers fire'}")
+    if said:
+        yield "; ".join(said)
 
 
 def _undo(impact: Impact) -> Iterable[str]:
     if impact.undo is not None:
-        how = f": {clip(impact.undo_how)}" if impact.undo_how else ""
+        how = f" ({_told(impact.undo_how)})" if impact.undo_how else ""
         yield _UNDO[impact.undo] + how
 
 
 def _waiting(tables: Sequence[TableImpact]) -> Iterable[str]:
-    """Who waits while it runs: one sentence for the tables that share their lock."""
+    """Who waits while it runs: the strongest locks, and whether somebody is in the way already."""
     by_lock: dict[LockMode, list[TableImpact]] = {}
     for table in tables:
         if table.lock is not None:
             by_lock.setdefault(table.lock, []).append(table)
+    said: list[str] = []
     for lock in reversed(LockMode):
         locked = by_lock.get(lock, [])
-        if not locked:
+        if not locked or (lock in _LIGHT and said):
             continue
-        names = listed([table_words(table.name) for table in locked])
         if lock in _LIGHT:
-            yield f"reads and writes of other rows of {names} go on"
+            said.append("others read and write on, unless they change the same rows")
         else:
-            yield f"while it runs, on {names}: {locked[0].blocks} ({lock.value} lock)"
-    for table in tables:
-        if table.busy.value:
-            are = "session is" if table.busy.value == 1 else "sessions are"
-            yield f"{table.busy.value:,} {are} in its way on {table_words(table.name)} right now"
+            names = listed([table_words(table.name) for table in locked])
+            said.append(f"while it runs, {locked[0].blocks} on {names} ({lock.value} lock)")
+    busy = [table for table in tables if table.busy.value]
+    if busy:
+        names = listed([table_words(table.name) for table in busy])
+        said.append(f"sessions on {names} are in its way right now")
+    if said:
+        yield "; ".join(said)
 
 
 def _others(impact: Impact) -> Iterable[str]:
-    """Who is there: applications now, agents lately; grants only when nobody else is known."""
-    for kind, when in (("application", "on the tables right now"), ("agent", "used them lately")):
-        names = dict.fromkeys(each.name for each in impact.users if each.kind == kind)
-        if names:
-            yield f"{when}: {listed([f'`{clip(name)}`' for name in names])}"
-    roles = dict.fromkeys(each.name for each in impact.users if each.kind == "role")
+    """Who else: applications now, agents lately, roles that may."""
+    names: dict[str, dict[str, None]] = {}
+    for user in impact.users:
+        names.setdefault(user.kind, {})[f"`{clip(user.name)}`"] = None
+    said = [
+        f"{listed(list(names[kind]))} {words}"
+        for kind, words in (("application", "right now"), ("agent", "lately"))
+        if kind in names
+    ]
+    roles = list(names.get("role", {}))
     if roles:
-        count = f"{len(roles):,} other role{' has' if len(roles) == 1 else 's have'}"
-        yield f"{count} rights on the tables: {listed([f'`{clip(name)}`' for name in roles])}"
+        said.append(f"{listed(roles)} by {'its' if len(roles) == 1 else 'their'} rights")
+    if said:
+        yield f"others use the tables: {'; '.join(said)}"
 
 
 def _dependents(impact: Impact) -> Iterable[str]:
-    for goes, words in ((True, "dropped along with it"), (False, "stands on what it changes")):
+    for goes, words in ((True, "dropped along with it"), (False, "what stands on it")):
         found = [each for each in impact.dependents if each.goes is goes]
         if found:
-            yield f"{words}: " + listed([f"{each.kind} `{clip(each.name)}`" for each in found])
+            yield f"{words}: " + listed([f"{each.kind} {table_words(each.name)}" for each in found])
+
+
+def _failed(impact: Impact) -> Iterable[str]:
+    if impact.failed:
+        yield f"not found out: {listed([_told(words) for words in impact.failed])}"
+
+
+def _told(words: str) -> str:
+    """Words of our own that quote names between backticks: one line, nothing unprintable."""
+    line = " ".join(words.split())
+    return "".join(char if char.isprintable() else "?" for char in line)
 
 
 def _read(impact: Impact) -> Iterable[str]:
@@ -267,11 +301,11 @@ def _read(impact: Impact) -> Iterable[str]:
     if read is None:
         return
     if read.basis is Basis.UNKNOWN:
-        yield f"what it costs to read is not known: {clip(read.why)}"
+        yield f"what it costs to read is not known: {_told(read.why)}"
         return
     yield (
         f"reads about {read.rows:,} row{'' if read.rows == 1 else 's'} "
         f"at a cost of {read.cost:,} planner units (estimate)"
     )
     if read.hurts:
-        yield clip(read.hurts)
+        yield _told(read.hurts)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import orjson
 
+from holdpoint.doors.web.impacts import ImpactView, impact_view
 from holdpoint.doors.web.render import iso
 from holdpoint.doors.web.sqltext import SqlText, sql_text
 from holdpoint.engine.quorum import eligible
@@ -56,6 +57,7 @@ class FigureView:
     value: str
     basis: str
     doubtful: bool
+    asked: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +92,7 @@ class HoldView:
     approved: int
     wanted: int
     figures: tuple[FigureView, ...]
+    impact: ImpactView
     parameters: tuple[ParameterView, ...] | None
     statements: tuple[StatementView, ...]
     owner: str
@@ -144,6 +147,7 @@ def _figure(name: str, figure: Mapping[str, Any]) -> FigureView:
         value=f"{value:,}" if isinstance(value, int) else _NO_VALUE.get(basis, "not known"),
         basis=f"{words} ({why})" if why else words,
         doubtful=basis == "unknown",
+        asked=basis != "not asked",
     )
 
 
@@ -221,7 +225,12 @@ def hold_view(hold: Hold, now: datetime, *, owner: str = "", bar: str = "") -> H
         need=need_words(hold.need),
         approved=sum(1 for given in hold.approvals if given.answer is Answer.APPROVE),
         wanted=_wanted(hold.need),
-        figures=tuple(_figure(name, figure) for name, figure in (impact or {}).items()),
+        figures=tuple(
+            _figure(name, figure)
+            for name, figure in (impact or {}).items()
+            if name in _FIGURES and isinstance(figure, Mapping)
+        ),
+        impact=impact_view(impact),
         parameters=_parameters(case.get("parameters")),
         statements=_statements(case),
         owner=owner,
