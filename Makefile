@@ -10,12 +10,12 @@ PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check --no-in
 CORE_TESTS := $(wildcard tests/wire tests/sql tests/policy tests/impact tests/audit tests/test_gate.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format compiled bench docs lock clean
+.PHONY: help demo test lint format compiled bench docs lock new-hazard clean
 .DELETE_ON_ERROR:
 
 help: ## print this list
 	@echo "Holdpoint: make targets"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.run-stamp ## a shop database behind the gate; ARGS=--agent plays an agent, ARGS=--auto all
 	@$(BIN)/holdpoint demo $(ARGS)
@@ -47,6 +47,9 @@ docs: .venv-docs/.stamp ## build the documentation into docs/_build
 
 lock: $(VENV)/.test-stamp ## resolve pyproject.toml into the lock files; ARGS=--upgrade for newest versions
 	@$(BIN)/python .ci/lock.py $(ARGS)
+
+new-hazard: $(VENV)/.run-stamp ## write the stubs of a finding; CODE=HP2299 NAME=big_update TITLE="..."
+	@$(BIN)/python tools/new_hazard.py "$(CODE)" "$(NAME)" "$(TITLE)"
 
 clean: ## remove everything that make made
 	rm -rf $(VENV) .venv-bench .venv-docs .demo build dist docs/_build src/*.egg-info
