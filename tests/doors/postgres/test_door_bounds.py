@@ -328,3 +328,42 @@ def test_rows_that_a_foreign_key_changes_count(
         assert "E:HP001" in wire.query("DELETE FROM parts WHERE id < 3")
         assert "C:DELETE 0" in wire.query("DELETE FROM parts WHERE id > 3")
     assert direct_of.execute("SELECT count(*) FROM kids").fetchone() == (3000,)
+
+
+# --- portals that an error leaves behind ----------------------------------------------------------
+
+
+def test_a_portal_that_could_not_be_counted_never_runs_uncounted(gate: Gate) -> None:
+    with gate.raw("write") as wire:
+        wire.query("BEGIN")
+        assert wire.ask(P("SELECT 0", "holdpoint count"), S) == "1 ZT"
+        text = CHANGE.format("portal") + " RETURNING id"
+        assert wire.ask(P(text, "u"), B("u", portal="p"), S) == "1 2 ZT"
+        wire.query("SAVEPOINT s")
+        assert wire.ask(E("p"), S) == "E:42P05 ZE"
+        # The portal is older than the savepoint, so going back there brings it back.
+        wire.query("ROLLBACK TO s")
+        assert wire.ask(E("p"), S) == "E:34000 ZE"
+        wire.query("ROLLBACK TO s")
+        assert wire.query("FETCH ALL FROM p") == "E:HP001 ZE"
+        wire.query("ROLLBACK TO s")
+        wire.query("COMMIT")
+    assert changed(gate) == 0
+
+
+def test_a_portal_whose_execute_was_skipped_never_runs_unseen(gate: Gate) -> None:
+    with gate.raw("write") as wire:
+        wire.query("BEGIN")
+        text = "INSERT INTO shadow VALUES (1) RETURNING id"
+        assert wire.ask(P(text, "i"), B("i", portal="p"), S) == "1 2 ZT"
+        wire.query("SAVEPOINT s")
+        wire.send(P("SELECT nothing"), E("p"), S)
+        assert wire.words() == ["E:42703", "ZE"]
+        wire.query("ROLLBACK TO s")
+        assert wire.ask(E("p"), S) == "E:34000 ZE"
+        wire.query("ROLLBACK TO s")
+        since = gate.length()
+        wire.query("FETCH ALL FROM p")
+        wire.query("COMMIT")
+    kinds = [kind for kind, _ in gate.trail(since) if kind.startswith("statement")]
+    assert kinds, "FETCH is judged and recorded as what it runs"

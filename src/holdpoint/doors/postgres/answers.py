@@ -358,8 +358,8 @@ class Answers(Names):
     def skip(self, sqlstate: str) -> None:
         """Take back what the server will not do: everything up to the next Sync.
 
-        The first execution is the one that failed, unless an answer without an entry here (to a
-        Bind, a Describe) has.
+        The first entry is the one that failed, unless an answer without an entry here (to a Bind, a
+        Describe) has.
         """
         first = True
         while self.pending and self.pending[0].kind != SYNC:
@@ -375,7 +375,7 @@ class Answers(Names):
                     entry.operation.sqlstate = sqlstate
                     entry.operation.skipped = not first or entry.kind == QUERY
                 self._finish(entry)
-            first = first and entry.kind != EXECUTE and entry.kind != REFUSED
+            first = False
         if not self.pending:
             self.skipping = True
         waiting = sum([1 for entry in self.pending if entry.kind == SYNC])

@@ -143,6 +143,11 @@ class Operation:
         self.on_answer: Callable[[], None] | None = None
 
     @property
+    def may_run(self) -> bool:
+        """Tell whether its portal may not have run to its end: SQL's FETCH could go on with it."""
+        return not self.sent or self.skipped or self.suspended or self.sqlstate != ""
+
+    @property
     def is_over(self) -> bool:
         """Tell whether its portal must not run (again).
 
@@ -150,7 +155,7 @@ class Operation:
         error and younger than the portal has kept it: then it would run past its record and bound.
         """
         if self.finished:
-            return self.skipped or self.rows_max is not None
+            return self.skipped or self.sqlstate != "" or self.rows_max is not None
         return self.doubtful
 
     def drop(self) -> None:
@@ -193,12 +198,12 @@ class Names:
         self.unsure = False
 
     def has_unsent(self) -> bool:
-        """Tell whether a portal waits that went through the whole gate and has not run.
+        """Tell whether a portal waits that went through the whole gate and may still run.
 
         SQL's FETCH could run it, so no text passes on its own while there is one.
         """
         for bound in self.portals.values():
-            if isinstance(bound, Operation) and not bound.sent:
+            if isinstance(bound, Operation) and bound.may_run:
                 return True
         return False
 

@@ -422,7 +422,7 @@ class Session:
         return tuple(
             (name.decode("utf-8", "replace"), bound.statement)
             for name, bound in self.relay.portals.items()
-            if isinstance(bound, Operation) and not bound.sent and bound.statement is not None
+            if isinstance(bound, Operation) and bound.may_run and bound.statement is not None
         )
 
     async def _through_gate(
