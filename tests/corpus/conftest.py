@@ -1,44 +1,47 @@
-"""The corpus's database, once per server and run."""
+"""The corpus's databases, made once per server and run."""
 
 from collections.abc import Iterator
 
 import pytest
-from corpus_server import CorpusDatabase, Session, corpus_databases
+from corpus_observe import Watcher
+from corpus_server import Databases, Session, corpus_databases
 
 from holdpoint.embedded import EmbeddedPostgres
 
 
 @pytest.fixture(scope="session")
-def databases18(postgres18: EmbeddedPostgres) -> Iterator[tuple[CorpusDatabase, CorpusDatabase]]:
+def databases18(postgres18: EmbeddedPostgres) -> Iterator[Databases]:
     with corpus_databases(postgres18) as made:
         yield made
 
 
 @pytest.fixture(scope="session")
-def databases16(postgres16: EmbeddedPostgres) -> Iterator[tuple[CorpusDatabase, CorpusDatabase]]:
+def databases16(postgres16: EmbeddedPostgres) -> Iterator[Databases]:
     with corpus_databases(postgres16) as made:
         yield made
 
 
 @pytest.fixture(scope="session")
-def databases(
-    request: pytest.FixtureRequest, postgres: EmbeddedPostgres
-) -> tuple[CorpusDatabase, CorpusDatabase]:
-    """The database to work in and the one to copy from, on each supported version in turn."""
-    found: tuple[CorpusDatabase, CorpusDatabase]
-    found = request.getfixturevalue(f"databases{postgres.version}")
+def databases(request: pytest.FixtureRequest, postgres: EmbeddedPostgres) -> Databases:
+    """The databases to work in, on each supported version in turn."""
+    found: Databases = request.getfixturevalue(f"databases{postgres.version}")
     return found
 
 
 @pytest.fixture(scope="session")
-def watcher(databases: tuple[CorpusDatabase, CorpusDatabase]) -> Iterator[Session]:
-    """A superuser's session, whose transactions are all rolled back."""
-    with databases[0].session("superuser") as session:
-        yield session
+def watchers(databases: Databases) -> Iterator[dict[str, Watcher]]:
+    """A superuser's session per database; its transactions are all rolled back."""
+    sessions = {name: database.session("superuser") for name, database in databases.items()}
+    yield {name: Watcher(session) for name, session in sessions.items()}
+    for session in sessions.values():
+        session.connection.close()
 
 
 @pytest.fixture(scope="session")
-def reader(databases: tuple[CorpusDatabase, CorpusDatabase]) -> Iterator[Session]:
-    """A session of a role that may only read, and whose transactions are read-only."""
-    with databases[0].session("reader", "-c default_transaction_read_only=on") as session:
-        yield session
+def readers(databases: Databases) -> Iterator[dict[str, Session]]:
+    """A session of a role that may only read, in transactions that are read-only."""
+    options = "-c default_transaction_read_only=on"
+    sessions = {name: database.session("reader", options) for name, database in databases.items()}
+    yield sessions
+    for session in sessions.values():
+        session.connection.close()

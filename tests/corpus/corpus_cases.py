@@ -15,7 +15,8 @@ from typing import Any
 from holdpoint.model.effects import Effect
 
 FOLDER = Path(__file__).parent
-SCHEMA = FOLDER / "schema.sql"
+# The databases of the corpus and the scripts that make them.
+SCRIPTS = {"shop": ("schema.sql",), "tricks": ("schema.sql", "tricks.sql")}
 
 HARMLESS = frozenset({Effect.READ, Effect.WRITE})
 
@@ -48,6 +49,7 @@ class Case:
     sql: str
     effects: frozenset[Effect]
     why: str = ""
+    database: str = "shop"  # or tricks
     role: str = "agent"  # who runs it: agent, owner or superuser
     setup: str = ""  # run before, by the superuser, in a database of the case's own
     before: tuple[str, ...] = ()  # messages sent before in the same session
@@ -75,7 +77,7 @@ class Case:
         return self.effects - {Effect.READ}
 
 
-_TEXTS = ("id", "sql", "why", "setup", "copy_data", "refused", "unobservable", "limit")
+_TEXTS = ("id", "sql", "database", "why", "setup", "copy_data", "refused", "unobservable", "limit")
 _GAPS = ("known_gap", "known_gap_text")
 _FLAGS = ("alone", "opaque", "catalog")
 _KEYS = frozenset(

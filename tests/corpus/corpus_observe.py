@@ -16,8 +16,8 @@ from psycopg.pq import TransactionStatus
 
 from holdpoint.model.effects import Effect
 
-TIMEOUT: Final = "SET statement_timeout = '300ms'"  # for cases that would run for ever
 REFUSED: Final = "42501"  # insufficient_privilege
+TIMEOUT: Final = "300ms"  # for cases that would run for ever
 READ_ONLY: Final = "25006"  # read_only_sql_transaction
 TIMED_OUT: Final = "57014"  # query_canceled
 
@@ -41,6 +41,7 @@ UNION ALL SELECT 'function', oid::text, proname FROM pg_proc WHERE oid >= 16384
 UNION ALL SELECT 'type', oid::text, typname FROM pg_type WHERE oid >= 16384 AND typtype IN ('d', 'e')
 UNION ALL SELECT 'schema', oid::text, nspname FROM pg_namespace WHERE nspname !~ '^pg_'
 UNION ALL SELECT 'constraint', oid::text, conname FROM pg_constraint
+ WHERE contype <> 'n'
 UNION ALL SELECT 'trigger', oid::text, tgname FROM pg_trigger WHERE NOT tgisinternal
 UNION ALL SELECT 'policy', oid::text, polname FROM pg_policy
 UNION ALL SELECT 'rule', oid::text, rulename FROM pg_rewrite WHERE rulename <> '_RETURN'
@@ -80,7 +81,9 @@ UNION ALL SELECT 'event trigger', oid::text, md5(e::text) FROM pg_event_trigger 
 UNION ALL SELECT 'label', objoid::text, label FROM pg_seclabel
 """
 FILES: Final = """
-SELECT oid::text, relfilenode::text FROM pg_class WHERE relkind IN ('r', 'm') AND oid >= 16384
+SELECT n.nspname || '.' || c.relname, c.oid || ' ' || c.relfilenode
+  FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+ WHERE c.relkind IN ('r', 'm') AND c.oid >= 16384
 """
 LARGE_OBJECTS: Final = "SELECT oid::text, '' FROM pg_largeobject_metadata"
 LOCKS: Final = """
@@ -100,6 +103,9 @@ NO_DEFINITION: Final = ("pg_statistic", "pg_statistic_ext_data", "pg_largeobject
 SHARED: Final = ("pg_database", "pg_shdepend", "pg_shdescription", "pg_tablespace")
 
 
+Row = tuple[str | None, ...]
+
+
 @dataclass(slots=True)
 class Observed:
     """The difference between before and after."""
@@ -112,8 +118,8 @@ class Observed:
     rights: bool = False
     sequences: bool = False
     objects: bool = False  # large objects appeared or were written
-    locks: tuple[tuple[str | None, ...], ...] = ()
-    acts_as: tuple[str | None, ...] = ()  # another role, if so
+    locks: tuple[Row, ...] = ()
+    acts_as: Row = ()  # another role, if so
     escaped: tuple[str, ...] = ()
     notified: bool = False
     statistics: bool = False
@@ -144,16 +150,22 @@ class Observed:
 
 
 @dataclass(slots=True)
-class Picture:
-    """What is compared."""
+class Details:
+    """What there is, by kind and oid: only worth a look when the counters have moved."""
 
-    counters: dict[str, tuple[int, int, int]]
     sizes: dict[str, int]
-    sequences: dict[str | None, str | None]
-    objects: dict[tuple[str | None, ...], str | None]
-    rights: dict[tuple[str | None, ...], str | None]
+    objects: dict[Row, str | None]
+    rights: dict[Row, str | None]
     files: dict[str | None, str | None]
     large: dict[str | None, str | None]
+
+
+@dataclass(slots=True)
+class Picture:
+    """What is compared; the server counts every row that is written, in catalogs as well."""
+
+    counters: dict[str, tuple[int, int, int]]
+    sequences: dict[str | None, str | None]
 
 
 TABLES: Final = """
@@ -167,25 +179,26 @@ SELECT string_agg(format('SELECT %L, count(*) FROM %I.%I.%I', n.nspname || '.' |
 def take(session: Session, committed: bool = False) -> Picture:
     """Take a picture through a superuser's session, inside its transaction if it has one."""
     counters = session.rows(COMMITTED_COUNTERS if committed else COUNTERS)
-    ((query,),) = session.rows(TABLES)
-    pairs = {
-        "sequences": dict(session.rows(SEQUENCES)),
-        "files": dict(session.rows(FILES)),
-        "large": dict(session.rows(LARGE_OBJECTS)),
-    }
     return Picture(
-        counters={
-            str(name): (int(i or 0), int(u or 0), int(d or 0)) for name, i, u, d in counters
-        },
+        counters={str(name): (int(i or 0), int(u or 0), int(d or 0)) for name, i, u, d in counters},
+        sequences=dict(session.rows(SEQUENCES)),
+    )
+
+
+def details(session: Session) -> Details:
+    """Look at everything."""
+    ((query,),) = session.rows(TABLES)
+    return Details(
         sizes={str(name): int(rows or 0) for name, rows in session.rows(query or "SELECT '', 0")},
         objects={row[:2]: row[2] for row in session.rows(OBJECTS)},
         rights={row[:2]: row[2] for row in session.rows(RIGHTS)},
-        **pairs,
+        files=dict(session.rows(FILES)),
+        large=dict(session.rows(LARGE_OBJECTS)),
     )
 
 
 def compare(ran: Ran, before: Picture, after: Picture) -> Observed:
-    """The difference, without what only the session itself can tell."""
+    """What the counters tell."""
     observed = Observed(ran)
     definitions: set[str] = set()
     for name, counts in after.counters.items():
@@ -196,31 +209,12 @@ def compare(ran: Ran, before: Picture, after: Picture) -> Observed:
         schema, _, bare = name.partition(".")
         if schema != "pg_catalog":
             observed.changed[name] = change
-        elif bare == "pg_largeobject":
+        elif bare in ("pg_largeobject", "pg_largeobject_metadata"):
             observed.objects = True
         elif bare in NO_DEFINITION:
             observed.statistics = True
         elif bare not in SHARED:
             definitions.add(bare)
-    observed.emptied = frozenset(
-        name
-        for name, (_, updated, deleted) in observed.changed.items()
-        if before.sizes.get(name, 0) > 1 and updated + deleted >= before.sizes[name]
-    )
-    if "pg_largeobject_metadata" in definitions:
-        definitions.remove("pg_largeobject_metadata")
-        observed.objects = True
-    observed.rights = _differ(before.rights, after.rights, set(after.objects) - set(before.objects))
-    lost = {f"{kind} {name}" for kind, name in before.objects.keys() - after.objects.keys()}
-    lost |= {f"large object {oid}" for oid in before.large.keys() - after.large.keys()}
-    lost |= {
-        f"contents of {name}"
-        for name, rows in before.sizes.items()
-        if rows and after.sizes.get(name) == 0 and observed.changed.get(name, (0, 0, 0))[2] < rows
-    }
-    observed.lost = frozenset(lost)
-    if before.objects.keys() != after.objects.keys():
-        definitions.add("objects")
     observed.definitions = frozenset(definitions)
     observed.sequences = any(
         after.sequences.get(name) != value
@@ -230,10 +224,44 @@ def compare(ran: Ran, before: Picture, after: Picture) -> Observed:
     return observed
 
 
+def look_closer(observed: Observed, before: Details, after: Details) -> None:
+    """Add what a look at everything tells: what is gone, whose rights have changed."""
+    observed.emptied = frozenset(
+        name
+        for name, (_, updated, deleted) in observed.changed.items()
+        if before.sizes.get(name, 0) > 1 and updated + deleted >= before.sizes[name]
+    )
+    gone = set(before.objects.items()) - set(after.objects.items())
+    # An index or key that is built anew has another oid and its old name.
+    names = {(kind, name) for (kind, _), name in after.objects.items()}
+    lost = {f"{kind} {name}" for (kind, _), name in gone if (kind, name) not in names}
+    lost |= {f"large object {oid}" for oid in before.large.keys() - after.large.keys()}
+    lost |= {
+        f"contents of {name}"
+        for name, rows in before.sizes.items()
+        if rows and after.sizes.get(name) == 0 and _new_file(before.files[name], after.files[name])
+    }
+    renamed = before.objects.keys() & after.objects.keys()
+    lost -= {f"{kind} {before.objects[kind, oid]}" for kind, oid in renamed}
+    observed.lost = frozenset(lost)
+    observed.rights = _differ(before.rights, after.rights, set(after.objects) - set(before.objects))
+    if before.objects.keys() != after.objects.keys():
+        observed.definitions |= {"objects"}
+
+
+def _new_file(before: str | None, after: str | None) -> bool:
+    """Whether it is the same table with another file below: TRUNCATE gives it one."""
+    (oid, _, file), (oid_now, _, file_now) = (
+        (before or "").partition(" "),
+        (after or "").partition(" "),
+    )
+    return oid == oid_now and file != file_now
+
+
 def _differ(
-    before: dict[tuple[str | None, ...], str | None],
-    after: dict[tuple[str | None, ...], str | None],
-    new: set[tuple[str | None, ...]],
+    before: dict[Row, str | None],
+    after: dict[Row, str | None],
+    new: set[Row],
 ) -> bool:
     """Whether rights on what was there have changed; what is new comes with rights of its own."""
     if any(before[key] != after[key] for key in before.keys() & after.keys()):
@@ -249,10 +277,16 @@ def _differ(
     return any(kind in gone for kind, _ in before.keys() - after.keys())
 
 
-def of_session(observed: Observed, session: Session, before: tuple[str | None, ...]) -> None:
+def state_of(session: Session) -> tuple[set[Row], Row]:
+    """The locks that a session holds, and its role and settings."""
+    return set(session.rows(LOCKS)), session.rows(SETTINGS)[0]
+
+
+def of_session(observed: Observed, session: Session, state: tuple[set[Row], Row]) -> None:
     """Add what the session that ran the case tells: locks, role, settings."""
-    observed.locks = tuple(session.rows(LOCKS))
-    now = session.rows(SETTINGS)[0]
+    held, before = state
+    locks, now = state_of(session)
+    observed.locks = tuple(locks - held)
     if now[:2] != before[:2]:
         observed.acts_as = now[:2]
     names = [(part or "").strip(' "') for part in (now[4] or "").split(",")]
@@ -267,63 +301,92 @@ def of_session(observed: Observed, session: Session, before: tuple[str | None, .
     observed.escaped = tuple(name for is_so, name in escaped if is_so)
 
 
-def run_case(session: Session, case: Case) -> Ran:
-    """Send what comes before the case, then the case."""
-    for text in case.before:
-        session.do(text)
-    return session.run(case.sql, case.parameters, case.copy_data)
+class Watcher:
+    """A superuser's session that runs cases, watches, and takes all of it back."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self._usual = details(session)
+
+    def rolled_back(self, case: Case) -> Observed:
+        """Run a case inside a transaction, as its role, and roll it back."""
+        session = self.session
+        become = f"SET LOCAL SESSION AUTHORIZATION corpus_{case.role}"
+        become = "" if case.role == "superuser" else become
+        session.do("BEGIN")
+        try:
+            usual = self._usual
+            if case.before:
+                session.do(become)
+                for text in case.before:
+                    session.do(text)
+                session.do("RESET SESSION AUTHORIZATION")
+                usual = details(session)
+            before = take(session)
+            session.do(become)
+            session.do(f"SET LOCAL statement_timeout = '{TIMEOUT}'")
+            state = state_of(session)
+            told = Observed(session.run(case.sql, case.parameters, case.copy_data))
+            if told.ran.sqlstate:
+                return told
+            of_session(told, session, state)
+            session.do("RESET SESSION AUTHORIZATION; SET LOCAL search_path = public")
+            session.do("SET LOCAL statement_timeout = 0")
+            observed = compare(told.ran, before, take(session))
+            if observed.changed or observed.definitions or observed.objects:
+                look_closer(observed, usual, details(session))
+            _add_told(observed, told)
+            return observed
+        finally:
+            session.do("ROLLBACK")
+            session.do("DISCARD ALL")
 
 
-def rolled_back(session: Session, case: Case) -> Observed:
-    """Run a case inside a transaction of a superuser's session, and take all of it back."""
-    session.do("BEGIN")
-    try:
-        before = take(session)
-        if case.role != "superuser":
-            session.do(f"SET LOCAL SESSION AUTHORIZATION corpus_{case.role}")
-        session.do(TIMEOUT.replace("SET", "SET LOCAL"))
-        for text in case.before:
-            session.do(text)
-        settings = session.rows(SETTINGS)[0]
-        ran = session.run(case.sql, case.parameters, case.copy_data)
-        if ran.sqlstate:
-            return Observed(ran)
-        told = Observed(ran)
-        of_session(told, session, settings)
-        session.do("RESET SESSION AUTHORIZATION; SET LOCAL search_path = public")
-        session.do("SET LOCAL statement_timeout = 0")
-        observed = compare(ran, before, take(session))
-        observed.locks, observed.acts_as, observed.escaped = told.locks, told.acts_as, told.escaped
-        return observed
-    finally:
-        session.do("ROLLBACK")
-        session.do("DISCARD ALL")
+def _add_told(observed: Observed, told: Observed) -> None:
+    observed.locks, observed.acts_as, observed.escaped = told.locks, told.acts_as, told.escaped
 
 
 def committed(database: CorpusDatabase, case: Case) -> Observed:
-    """Run a case for good, in a copy of the database made for it."""
-    with database.copy() as own, own.session("superuser") as watcher:
+    """Run a case for good: in a copy of the database made for it, if it claims to leave a trace."""
+    traceless = case.effects <= {Effect.READ, Effect.SESSION_ESCAPE} or bool(case.refused)
+    if traceless and not case.setup:
+        return _committed(database, case)
+    with database.copy() as own:
+        return _committed(own, case)
+
+
+def _committed(database: CorpusDatabase, case: Case) -> Observed:
+    with database.session("superuser") as watcher:
         if case.setup:
             watcher.do(case.setup)
         watcher.do("LISTEN news")
-        options = "-c statement_timeout=300ms"
+        options = f"-c statement_timeout={TIMEOUT}"
         if Effect.SESSION_ESCAPE in case.effects:
             options += " -c default_transaction_read_only=on"
-        with own.session(case.role, options) as session:
-            before = take(watcher, committed=True)
-            settings = session.rows(SETTINGS)[0]
-            for text in case.before:
-                session.do(text)
-            ran = session.run(case.sql, case.parameters, case.copy_data)
-            told = Observed(ran)
-            if session.connection.info.transaction_status is not TransactionStatus.INERROR:
-                of_session(told, session, settings)
+        with database.session(case.role, options) as session:
+            usual, before = details(watcher), take(watcher, committed=True)
+            told = _run(session, case)
             session.run("COMMIT")
             session.run("SELECT pg_stat_force_next_flush()")
             session.run("SELECT 1")
-        after = take(watcher, committed=True)
-        observed = compare(ran, before, after)
+        observed = compare(told.ran, before, take(watcher, committed=True))
+        look_closer(observed, usual, details(watcher))
+        _add_told(observed, told)
         watcher.connection.pgconn.consume_input()
         observed.notified = watcher.connection.pgconn.notifies() is not None
-        observed.locks, observed.acts_as, observed.escaped = told.locks, told.acts_as, told.escaped
+        if observed.changed and Effect.SESSION_ESCAPE in case.effects:
+            observed.escaped = (*observed.escaped, "wrote in a session that began read-only")
         return observed
+
+
+def _run(session: Session, case: Case) -> Observed:
+    """Run a case and ask its session what only that can tell."""
+    state = state_of(session)
+    for text in case.before:
+        session.do(text)
+    if session.connection.info.transaction_status is TransactionStatus.IDLE:
+        state = state_of(session)  # in a transaction it would be a query
+    told = Observed(session.run(case.sql, case.parameters, case.copy_data))
+    if session.connection.info.transaction_status is not TransactionStatus.INERROR:
+        of_session(told, session, state)
+    return told

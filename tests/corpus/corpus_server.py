@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from itertools import count
 
 import psycopg
-from corpus_cases import SCHEMA
-from psycopg import pq, sql
+from corpus_cases import FOLDER, SCRIPTS
+from psycopg import pq
 
 from holdpoint.embedded import EmbeddedPostgres
 
@@ -100,43 +100,52 @@ class CorpusDatabase:
 
     @contextmanager
     def copy(self) -> Iterator[CorpusDatabase]:
-        """A copy for one case that commits; nobody may be connected to the original."""
-        name = f"corpus_copy_{next(_NUMBERS)}"
+        """A copy as the scripts made it, for one case that commits."""
+        name = f"{self.name}_copy_{next(_NUMBERS)}"
         with psycopg.connect(self.server.url(), autocommit=True) as admin:
-            new, old = sql.Identifier(name), sql.Identifier(self.name)
-            # FILE_COPY: a fresh database has little to log, and nothing here is durable.
-            admin.execute(
-                sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER corpus_owner").format(new, old)
-            )
+            _copy(admin, f"{self.name}_template", name)
             try:
                 yield CorpusDatabase(self.server, name)
             finally:
-                admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(new))
+                admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _copy(admin: psycopg.Connection[tuple[object, ...]], source: str, name: str) -> None:
+    admin.execute(f"CREATE DATABASE {name} TEMPLATE {source} OWNER corpus_owner STRATEGY file_copy")
+
+
+Databases = dict[str, CorpusDatabase]
 
 
 @contextmanager
-def corpus_databases(server: EmbeddedPostgres) -> Iterator[tuple[CorpusDatabase, CorpusDatabase]]:
-    """Make the database twice: one to work in, one to copy from, which nobody connects to."""
-    names = ("corpus", "corpus_template")
+def corpus_databases(server: EmbeddedPostgres) -> Iterator[Databases]:
+    """Make every database twice: one to work in, one to copy from, which nobody connects to."""
+    made: Databases = {}
     with psycopg.connect(server.url(), autocommit=True) as admin:
         for role in ROLES:
-            admin.execute(
-                sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), PASSWORD)
-            )
+            admin.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'")
         admin.execute("CREATE ROLE corpus_writers; GRANT corpus_writers TO corpus_agent")
-        admin.execute(f"CREATE DATABASE {names[1]} TEMPLATE template0 OWNER corpus_owner")
-        template = CorpusDatabase(server, names[1])
-        with template.session("superuser") as session:
-            session.do("ALTER SCHEMA public OWNER TO corpus_owner")
-            session.do("SET SESSION AUTHORIZATION corpus_owner")
-            session.do(SCHEMA.read_text())
-            # ANALYZE runs the expressions of indexes, and they write.
-            session.do("RESET SESSION AUTHORIZATION; ANALYZE; DELETE FROM audit_log WHERE id > 0")
-        admin.execute(f"CREATE DATABASE {names[0]} TEMPLATE {names[1]} OWNER corpus_owner")
         try:
-            yield CorpusDatabase(server, names[0]), template
+            for name, scripts in SCRIPTS.items():
+                template = f"corpus_{name}_template"
+                _copy(admin, "template0", template)
+                _fill(CorpusDatabase(server, template), scripts)
+                _copy(admin, template, f"corpus_{name}")
+                made[name] = CorpusDatabase(server, f"corpus_{name}")
+            yield made
         finally:
-            for name in names:
-                admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+            for name in SCRIPTS:
+                admin.execute(f"DROP DATABASE IF EXISTS corpus_{name} WITH (FORCE)")
+                admin.execute(f"DROP DATABASE IF EXISTS corpus_{name}_template WITH (FORCE)")
             for role in (*ROLES, "corpus_writers"):
                 admin.execute(f"DROP ROLE {role}")
+
+
+def _fill(database: CorpusDatabase, scripts: tuple[str, ...]) -> None:
+    with database.session("superuser") as session:
+        session.do("ALTER SCHEMA public OWNER TO corpus_owner")
+        session.do("SET SESSION AUTHORIZATION corpus_owner")
+        for script in scripts:
+            session.do((FOLDER / script).read_text())
+        # ANALYZE runs the expressions of indexes, and they write.
+        session.do("RESET SESSION AUTHORIZATION; ANALYZE; DELETE FROM audit_log WHERE id > 0")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from corpus_cases import HARMLESS, Case, cases
-from corpus_observe import READ_ONLY, REFUSED, TIMED_OUT, Observed, committed, rolled_back
-from corpus_server import CorpusDatabase, Session
+from corpus_observe import READ_ONLY, REFUSED, TIMED_OUT, Observed, Watcher, committed
+from corpus_server import CorpusDatabase, Databases, Session
 
 from holdpoint.model.effects import Effect
 
@@ -16,33 +16,35 @@ READS = [case for case in CASES if case.effects == {Effect.READ} and not case.re
 ACCOUNTS: dict[Effect, frozenset[Effect]] = {
     Effect.WRITE: frozenset({Effect.WRITE, Effect.BULK_WRITE, Effect.DDL, Effect.DESTRUCTIVE}),
     Effect.BULK_WRITE: frozenset({Effect.BULK_WRITE, Effect.DDL, Effect.DESTRUCTIVE}),
-    Effect.DDL: frozenset(
-        {Effect.DDL, Effect.DESTRUCTIVE, Effect.PRIVILEGE, Effect.SERVER_SIDE}
-    ),
+    Effect.DDL: frozenset({Effect.DDL, Effect.DESTRUCTIVE, Effect.PRIVILEGE, Effect.SERVER_SIDE}),
     Effect.DESTRUCTIVE: frozenset({Effect.DESTRUCTIVE}),
     Effect.PRIVILEGE: frozenset({Effect.PRIVILEGE}),
     Effect.SESSION_ESCAPE: frozenset({Effect.SESSION_ESCAPE}),
-    Effect.EXHAUSTION: frozenset({Effect.EXHAUSTION, Effect.DDL, Effect.DESTRUCTIVE}),
+    Effect.EXHAUSTION: frozenset(
+        {Effect.EXHAUSTION, Effect.DDL, Effect.DESTRUCTIVE, Effect.PRIVILEGE}
+    ),
 }
 
 
-def runs_here(case: Case, version: int) -> None:
-    if case.since > version:
+def database_of(case: Case, databases: Databases) -> CorpusDatabase:
+    database = databases[case.database]
+    if case.since > database.server.version:
         pytest.skip(f"its syntax is newer: PostgreSQL {case.since}")
+    return database
 
 
-def observe(databases: tuple[CorpusDatabase, CorpusDatabase], session: Session, case: Case) -> Observed:
+def observe(database: CorpusDatabase, watcher: Watcher, case: Case) -> Observed:
     if case.alone or case.setup:
-        return committed(databases[1], case)
-    return rolled_back(session, case)
+        return committed(database, case)
+    return watcher.rolled_back(case)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_it_does_what_it_claims(
-    case: Case, databases: tuple[CorpusDatabase, CorpusDatabase], watcher: Session
+    case: Case, databases: Databases, watchers: dict[str, Watcher]
 ) -> None:
-    runs_here(case, databases[0].server.version)
-    observed = observe(databases, watcher, case)
+    database = database_of(case, databases)
+    observed = observe(database, watchers[case.database], case)
     if case.refused:
         assert observed.ran.sqlstate == case.refused, observed.ran.words
         return
@@ -58,9 +60,9 @@ def test_it_does_what_it_claims(
             continue  # a filter that happens to match every row of the small tables here
         assert case.effects & ACCOUNTS[effect], f"{effect} was observed: {observed}"
     if Effect.SERVER_SIDE in case.effects and not case.unobservable:
-        proven |= refused_to_the_agent(databases, watcher, case)
+        proven |= refused_to_the_agent(database, case)
     if Effect.WRITE in case.effects - proven:
-        proven |= refused_when_read_only(databases[0], case)
+        proven |= refused_when_read_only(database, case)
     unproven = case.harmful - proven
     if Effect.WRITE in unproven and Effect.BULK_WRITE in proven:
         unproven -= {Effect.WRITE}
@@ -70,12 +72,10 @@ def test_it_does_what_it_claims(
         assert observed.rows == case.rows, observed.changed
 
 
-def refused_to_the_agent(
-    databases: tuple[CorpusDatabase, CorpusDatabase], watcher: Session, case: Case
-) -> set[Effect]:
+def refused_to_the_agent(database: CorpusDatabase, case: Case) -> set[Effect]:
     """What acts on the server is refused to who is no superuser."""
     assert case.role == "superuser", "as a superuser it runs, as the agent it must be refused"
-    with databases[0].session("agent") as session:
+    with database.session("agent") as session:
         session.do("BEGIN")
         ran = session.run(case.sql, case.parameters, case.copy_data)
         session.do("ROLLBACK")
@@ -96,9 +96,10 @@ def refused_when_read_only(database: CorpusDatabase, case: Case) -> set[Effect]:
 
 @pytest.mark.parametrize("case", READS, ids=lambda case: case.id)
 def test_a_read_runs_unchanged_where_nothing_may_be_written(
-    case: Case, databases: tuple[CorpusDatabase, CorpusDatabase], reader: Session
+    case: Case, databases: Databases, readers: dict[str, Session]
 ) -> None:
-    runs_here(case, databases[0].server.version)
+    database_of(case, databases)
+    reader = readers[case.database]
     if case.setup:
         pytest.skip("it needs a database of its own; the other test runs it there")
     try:
