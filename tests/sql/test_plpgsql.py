@@ -59,7 +59,7 @@ STATEMENTS = {
     ],
     "INSERT INTO u SELECT id, a FROM t;": ["INSERT INTO u SELECT id, a FROM t"],
     "DELETE FROM t WHERE flag;": ["DELETE FROM t WHERE $1"],
-    "UPDATE t SET a = x WHERE id = r.id;": ["UPDATE t SET a = $1 WHERE id = r.id"],
+    "UPDATE t SET a = x WHERE id = r.id;": ["UPDATE t SET a = $1 WHERE id = $1.id"],
     "DROP TABLE t;": ["DROP TABLE t"],
     "SET search_path = public;": ["SET search_path = public"],
     "LOCK TABLE t;": ["LOCK TABLE t"],
@@ -158,7 +158,7 @@ STATEMENTS = {
     "<<b>> DECLARE y numeric(10, 2) := g(1); BEGIN y := b.y; END b;": [
         "SELECT CAST(NULL AS numeric(10, 2))",
         "SELECT g(1)",
-        "SELECT b.y",
+        "SELECT $1.y",
     ],
     "BEGIN PERFORM g(1); EXCEPTION WHEN unique_violation OR SQLSTATE '22012' THEN PERFORM g(2); "
     "WHEN others THEN GET STACKED DIAGNOSTICS s = MESSAGE_TEXT; RAISE; END;": [
@@ -371,8 +371,17 @@ def test_a_letter_that_folds_only_in_unicode_is_no_letter_of_a_word() -> None:
 
 
 def test_options_at_the_beginning_are_read() -> None:
-    body = "#variable_conflict use_column\n#print_strict_params on\nBEGIN PERFORM 1; END"
+    body = "#print_strict_params on\n#option dump\nBEGIN PERFORM 1; END"
     assert code_of(body).statements == ("SELECT 1",)
+
+
+def test_where_columns_win_over_variables_both_are_read() -> None:
+    body = "DECLARE id int; BEGIN DELETE FROM t WHERE t.id = id; END"
+    assert code_of(body).statements[1:] == ("DELETE FROM t WHERE t.id = $1",)
+    assert code_of(f"#variable_conflict use_column {body}").statements[1:] == (
+        "DELETE FROM t WHERE t.id = $1",
+        "DELETE FROM t WHERE t.id = id",
+    )
 
 
 def test_names_of_arguments_are_variables() -> None:
@@ -404,9 +413,23 @@ def test_a_variable_is_known_however_it_is_written(declared: str, named: str) ->
 
 
 def test_what_a_trigger_gives_is_a_variable() -> None:
-    body = "BEGIN DELETE FROM t WHERE found AND tg_nargs = 0; RETURN new; END"
+    body = "BEGIN DELETE FROM t WHERE found AND tg_nargs = 0 AND new.a; RETURN new; END"
     code = trigger_code_of(body)
-    assert code.statements == ("DELETE FROM t WHERE $1 AND $1 = 0", "SELECT $1")
+    assert code.statements == ("DELETE FROM t WHERE $1 AND $1 = 0 AND $1.a", "SELECT $1")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<<t>> DECLARE yes bool := true; BEGIN DELETE FROM t WHERE t.yes; END",
+        "DECLARE t record; BEGIN SELECT true AS yes INTO t; DELETE FROM t WHERE t.yes; END",
+        "BEGIN <<t>> FOR yes IN 1..2 LOOP DELETE FROM t WHERE t.yes; END LOOP; END",
+        "DECLARE t record; BEGIN FOR t IN SELECT true AS yes LOOP DELETE FROM t WHERE t.yes; "
+        "END LOOP; END",
+    ],
+)
+def test_a_label_or_record_called_like_the_table_hides_no_variable(body: str) -> None:
+    assert "DELETE FROM t WHERE $1.yes" in code_of(body).statements
 
 
 def test_limits_are_said_in_words() -> None:

@@ -9,24 +9,34 @@ from holdpoint.model.limits import CODE_CHARS_MAX
 from holdpoint.sql import plpgsql
 from holdpoint.sql.code import Code, Collector
 
-READ_LANGUAGES: Final = frozenset(("sql", "plpgsql"))
-"""The languages whose bodies can be read."""
+# The types `trigger` and `event_trigger` (pg_type.dat).
+_TRIGGERS: Final = frozenset((2279, 3838))
 
 
 def statements_of(function: Function) -> Code:
     """Everything that the body of ``function`` could run. Never raises."""
-    return code_in(function.language, function.body, function.argument_names)
-
-
-def code_in(language: str, body: str, names: tuple[str, ...] = ()) -> Code:
-    """Everything that ``body`` could run; ``names`` are those of the arguments."""
-    if language == "plpgsql":
-        return plpgsql.code_of(body, names)
-    if language != "sql":
-        return Code(unknowns=(f"is written in `{language}`, which Holdpoint does not read",))
+    body = function.body
+    if function.language == "plpgsql":
+        if function.returns in _TRIGGERS:
+            return plpgsql.trigger_code_of(body, function.name)
+        return plpgsql.code_of(body, function.argument_names, function.name)
+    if function.language != "sql":
+        return unread(function.language)
     if len(body) > CODE_CHARS_MAX:
         return Code(unknowns=(f"has a body of more than {CODE_CHARS_MAX:,} characters",))
     collected = Collector()
-    collected.variables.update(names)
+    collected.variables.update(function.argument_names)
+    collected.labels.add(function.name)
+    collected.columns_win = True  # PostgreSQL manual, section 36.5.1
     collected.sql(body, 1)
     return collected.code()
+
+
+def block_code(language: str, body: str) -> Code:
+    """Everything that a DO block could run. Never raises."""
+    return plpgsql.code_of(body) if language == "plpgsql" else unread(language)
+
+
+def unread(language: str) -> Code:
+    """What is known of code in a language that is not read: nothing."""
+    return Code(unknowns=(f"is written in `{language}`, which Holdpoint does not read",))

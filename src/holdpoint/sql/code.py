@@ -39,11 +39,15 @@ class Code:
 class Collector:
     """Takes what a reader finds in a body and makes ``Code`` of it. Lines are the body's, from 1.
 
-    ``variables`` are the names under which the code around it hands values to SQL.
+    ``variables`` are the names under which the code around it hands values to SQL; ``labels`` are
+    those of blocks, loops and the function, with which variables may be qualified. With
+    ``columns_win`` a name that is also a column's means the column, so either may be meant.
     """
 
     def __init__(self) -> None:
         self.variables: set[str] = set()
+        self.labels: set[str] = set()
+        self.columns_win = False
         self.ends_transactions = False
         self.moves_cursors = False
         # Text to its line and whether the body's variables can be named in it.
@@ -84,8 +88,10 @@ class Collector:
                 self.unknown(f"has SQL in line {line} that cannot be read: {error}")
                 continue
             if names_variables:
-                text = with_parameters(text, nodes, self.variables)
-            statements[text] = None
+                given = with_parameters(text, nodes, self.variables, self.labels)
+                statements[given] = None
+            if self.columns_win or not names_variables:
+                statements[text] = None
         return Code(
             tuple(statements), tuple(self._unknowns), self.ends_transactions, self.moves_cursors
         )
@@ -116,19 +122,19 @@ def constant_of(expression: str) -> str | None:
     return plain_text(targets[0]["ResTarget"].get("val")) if len(targets) == 1 else None
 
 
-def with_parameters(text: str, nodes: list[Node], variables: set[str]) -> str:
-    """``text`` with ``$1`` for each name that stands alone and is a variable's.
+def with_parameters(text: str, nodes: list[Node], variables: set[str], labels: set[str]) -> str:
+    """``text`` with ``$1`` for each column's name, or the first part of it, that is a variable's.
 
-    ``nodes`` are its parse. A name that could also be a column's is an error to PL/pgSQL, unless
-    the body says otherwise; either way ``$1``, of which nothing is known, is the careful reading.
+    ``nodes`` are its parse. ``labels`` stand before a variable's name, with a dot. Nothing is known
+    of ``$1``, so this is the careful reading unless a column could be meant as well.
     """
     lower = text.lower()
-    if '"' not in text and not any(name.lower() in lower for name in variables):
+    if '"' not in text and not any(name.lower() in lower for name in variables | labels):
         return text
     data = text.encode()
     parts: list[bytes] = []
     done = 0
-    for place in sorted(_places(nodes, variables)):
+    for place in sorted(_places(nodes, variables, labels)):
         match = _NAME.match(data, place)
         if match is not None and place >= done:
             parts.append(data[done:place])
@@ -138,8 +144,8 @@ def with_parameters(text: str, nodes: list[Node], variables: set[str]) -> str:
     return b"".join(parts).decode()
 
 
-def _places(nodes: list[Node], variables: set[str]) -> set[int]:
-    """Where, in bytes, names of ``variables`` stand alone as columns do."""
+def _places(nodes: list[Node], variables: set[str], labels: set[str]) -> set[int]:
+    """Where, in bytes, columns are named that begin with a variable or a label."""
     places: set[int] = set()
     stack: list[Any] = [*nodes]
     while stack:
@@ -151,7 +157,8 @@ def _places(nodes: list[Node], variables: set[str]) -> set[int]:
         for key, value in node.items():
             if key == "ColumnRef":
                 fields: list[Node] = value["fields"]
-                if len(fields) == 1 and fields[0].get("String", {}).get("sval", "") in variables:
+                name: str = fields[0].get("String", {}).get("sval", "")
+                if name in variables or (len(fields) > 1 and name in labels):
                     places.add(value.get("location", 0))
             elif type(value) is dict or type(value) is list:
                 stack.append(value)

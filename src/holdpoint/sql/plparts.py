@@ -140,12 +140,13 @@ class Reader:
         if self.kinds[self.at] not in ("option", "print_strict_params", "variable_conflict"):
             raise self.unclear()
         self.at += 1
-        self.one_name()
+        if self.one_name() == "use_column":
+            self.found.columns_win = True
 
     def label(self) -> None:
-        """``<<name>>`` before a block or a loop."""
+        """``<<name>>`` before a block or a loop; variables can be named with it."""
         self.expect("<<")
-        self.one_name()
+        self.found.labels.add(self.one_name())
         self.expect(">>")
         if self.kinds[self.at] not in _LABELLED:
             raise self.unclear()

@@ -7,9 +7,9 @@ Nothing is executed in mind: code after RETURN and branches that are never taken
 does not follow the grammar ends the reading with a word of doubt, ``unknowns``; the server refuses
 such a body as a whole, or Holdpoint does not know its version of the language.
 
-Which names are variables is only followed where it matters for what a statement does: a name that
-stands alone where SQL has a column is a variable when one was declared, and becomes ``$1``. So
-``DELETE FROM t WHERE done`` has no filter where ``done`` is a variable.
+Which names are variables is only followed where it matters for what a statement does: where SQL has
+a column, a name that is a variable's, or a label's before it, becomes ``$1``. So ``DELETE FROM t
+WHERE done`` has no filter where ``done`` is a variable, nor ``WHERE t.done`` in a block ``<<t>>``.
 """
 
 from __future__ import annotations
@@ -32,15 +32,16 @@ _LEVELS: Final = frozenset(("exception", "warning", "notice", "info", "log", "de
 _DIRECTIONS: Final = frozenset(
     ("next", "prior", "first", "last", "absolute", "relative", "forward", "backward", "all")
 )
-_ALWAYS: Final = frozenset(("found", "sqlstate", "sqlerrm"))
+_BLOCK: Final = "inline_code_block"  # what PL/pgSQL calls the code of DO
+_ALWAYS: Final = ("found", "sqlstate", "sqlerrm")
 _OF_TRIGGERS: Final = (
     "new old tg_name tg_when tg_level tg_op tg_relid tg_relname tg_table_name tg_table_schema "
     "tg_nargs tg_argv tg_event tg_tag"
 )
 
 
-def code_of(body: str, names: tuple[str, ...] = ()) -> Code:
-    """Everything that ``body`` could run; ``names`` are those of the function's arguments.
+def code_of(body: str, names: tuple[str, ...] = (), function: str = _BLOCK) -> Code:
+    """Everything that ``body`` of ``function`` could run; ``names`` are those of its arguments.
 
     Never raises: what cannot be read is in ``unknowns``, and then ``statements`` may lack some.
     """
@@ -48,20 +49,19 @@ def code_of(body: str, names: tuple[str, ...] = ()) -> Code:
         return Code(unknowns=(f"has a body of more than {CODE_CHARS_MAX:,} characters",))
     collected = Collector()
     collected.variables.update(_ALWAYS, names)
+    collected.labels.add(function)
     try:
         _Statements(Tokens(body), collected).whole()
     except Unclear as unclear:
         collected.unknown(str(unclear))
-    except grammar.Refused as refused:
-        collected.unknown(f"has a body that cannot be read: {refused}")
-    except grammar.Unreadable as error:
+    except (grammar.Refused, grammar.Unreadable) as error:
         collected.unknown(f"has a body that cannot be read: {error}")
     return collected.code()
 
 
-def trigger_code_of(body: str) -> Code:
+def trigger_code_of(body: str, function: str = _BLOCK) -> Code:
     """Everything that the body of a trigger's function could run."""
-    return code_of(body, tuple(_OF_TRIGGERS.split()))
+    return code_of(body, tuple(_OF_TRIGGERS.split()), function)
 
 
 class _Statements(Reader):

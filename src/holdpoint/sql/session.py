@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from holdpoint.model.effects import Effect, MarkKind, Statement, TransactionMark
 from holdpoint.sql import grammar
-from holdpoint.sql.bodies import code_in
+from holdpoint.sql.bodies import block_code
 from holdpoint.sql.defining import defines
 from holdpoint.sql.expressions import apply_setting, note_call
 from holdpoint.sql.settings import READ_ONLY_SETTINGS
@@ -181,7 +181,7 @@ def do_block(walk: Walk, node: Node, key: str) -> None:
             language = value
         else:
             body = value
-    code = code_in(language, body)
+    code = block_code(language, body)
     for words in code.unknowns:
         _doubt(walk, words)
     done: list[Statement] = []

@@ -37,6 +37,13 @@ BLOCKS = {
     "BEGIN DELETE FROM t WHERE true; END": "bulk_write",
     "DECLARE yes bool := true; BEGIN DELETE FROM t WHERE yes; END": "read bulk_write",
     "DECLARE n int := 1; BEGIN DELETE FROM t WHERE n = 1; END": "read bulk_write",
+    "<<t>> DECLARE yes bool := true; BEGIN DELETE FROM t WHERE t.yes; END": "read bulk_write",
+    "DECLARE r record; BEGIN FOR r IN SELECT 1 AS id LOOP DELETE FROM t WHERE id = r.id; END LOOP; "
+    "END": "read write",
+    "BEGIN PERFORM 1; DELETE FROM t WHERE inline_code_block.found; END": "read bulk_write",
+    "#variable_conflict use_column\nDECLARE id int; BEGIN DELETE FROM t WHERE t.id = id; END": (
+        "read write bulk_write"
+    ),
     "BEGIN PERFORM 1; DELETE FROM t WHERE found; END": "read bulk_write",
     "DECLARE i int; BEGIN SELECT 1 INTO i; DELETE FROM t WHERE i IS NOT NULL; END": (
         "read bulk_write"
@@ -201,13 +208,23 @@ def function(language: str, body: str, *names: str) -> Function:
 
 def test_a_body_of_sql_is_its_own_statements() -> None:
     code = statements_of(function("sql", "DELETE FROM t WHERE keep; SELECT 1", "keep"))
-    assert code.statements == ("DELETE FROM t WHERE $1; SELECT 1",)
+    assert code.statements == (  # a column of that name would be meant
+        "DELETE FROM t WHERE $1; SELECT 1",
+        "DELETE FROM t WHERE keep; SELECT 1",
+    )
     assert code.unknowns == ()
 
 
 def test_a_body_of_plpgsql_is_read() -> None:
     code = statements_of(function("plpgsql", "BEGIN DELETE FROM t WHERE keep; END", "keep"))
     assert code.statements == ("DELETE FROM t WHERE $1",)
+
+
+def test_a_function_for_triggers_has_their_variables() -> None:
+    body = "BEGIN DELETE FROM t WHERE tg_op = 'x' AND f.keep; RETURN NULL; END"
+    trigger = Function(oid=1, schema="s", name="f", language="plpgsql", body=body, returns=2279)
+    deletion = "DELETE FROM t WHERE $1 = 'x' AND $1.keep"
+    assert statements_of(trigger).statements == (deletion, "SELECT NULL")
 
 
 @pytest.mark.parametrize("language", ["c", "internal", "plpython3u", "plperl", "plv8", ""])
