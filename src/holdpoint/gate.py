@@ -115,6 +115,14 @@ def admit(policy: Policy, submission: Submission, page: str = "") -> Steps:
     return Done(execution=execution)
 
 
+def judge(
+    policy: Policy, submission: Submission
+) -> Generator[Step[Any], Any, tuple[Case, Decision]]:
+    """Read the text and decide, and go no further: for those who only ask what would happen."""
+    reading = yield from _read(submission)
+    return (yield from _judge(policy, submission, reading))
+
+
 def _bound_of(policy: Policy, case: Case, decision: Decision) -> int | None:
     """Return how many rows the case may change, approved by people or allowed by policy."""
     if decision.verdict is Verdict.HOLD:
@@ -281,7 +289,7 @@ def _claim(
     if (
         decision.verdict is Verdict.DENY
         or digest_of(fresh) != hold.digest
-        or _grown(fresh.impact.rows, bound)
+        or _grown(fresh.impact.most_rows, bound)
     ):
         yield from EndHold(hold.id, HoldState.SUPERSEDED)
         return refusals.superseded(hold, fresh, bound, page + hold.id)

@@ -45,9 +45,9 @@ def digest_of(case: Case) -> str:
 
 def row_bound_of(impact: Impact) -> int | None:
     """Return the most rows that an approval of this impact covers; None when none are counted."""
-    if impact.rows.value is None:
+    if impact.most_rows.value is None:
         return None
-    return int(impact.rows.value * limits.ROW_BOUND_SLACK) + 1
+    return int(impact.most_rows.value * limits.ROW_BOUND_SLACK) + 1
 
 
 def case_document(case: Case, decision: Decision) -> dict[str, Any]:

@@ -32,12 +32,13 @@ from holdpoint.model.decision import Decision
 from holdpoint.model.effects import Reading
 from holdpoint.model.finding import Finding
 from holdpoint.model.hold import Hold, HoldState
-from holdpoint.model.impact import Basis, Figure, Impact, ReadCost
+from holdpoint.model.impact import Basis, Cascade, Figure, Impact, ReadCost
 from holdpoint.model.record import Record
 from holdpoint.model.steps import (
     AwaitApproval,
     ClaimHold,
     EndHold,
+    EstimateCascades,
     EstimateReadCost,
     EstimateRows,
     EstimateTableRows,
@@ -50,6 +51,7 @@ from holdpoint.model.steps import (
     OpenHold,
     Outcome,
     Refused,
+    RowQuery,
     Step,
     Submission,
     WriteRecord,
@@ -80,6 +82,14 @@ class Prober(Protocol):
 
     async def read_cost(self, question: Question) -> ReadCost:
         """What the dearest read of the message would cost."""
+
+    async def cascades(
+        self,
+        question: Question,
+        cascades: tuple[Cascade, ...],
+        queries: tuple[RowQuery | None, ...],
+    ) -> tuple[Cascade, ...]:
+        """How many rows each cascade takes."""
 
     async def measure(self, question: Question, step: MeasureImpact) -> Impact:
         """What only the database can tell people; never raises for what it cannot find out."""
@@ -170,6 +180,9 @@ class Engine:
                 return await _in_time(prober.table_rows(_question(submission, reading)), prober)
             case EstimateReadCost(submission, reading):
                 return await _cost_in_time(prober.read_cost(_question(submission, reading)))
+            case EstimateCascades(submission, reading, cascades, queries):
+                question = _question(submission, reading)
+                return await prober.cascades(question, cascades, queries)
             case MeasureImpact(submission, reading):
                 impact = await prober.measure(_question(submission, reading), step)
                 return await self._with_agents(submission, impact)

@@ -193,6 +193,25 @@ class DatabaseProber:
         except _PROBLEMS as error:
             return unknown_cost(_words(error))
 
+    async def cascades(
+        self,
+        question: Question,
+        cascades: tuple[Cascade, ...],
+        queries: tuple[RowQuery | None, ...],
+    ) -> tuple[Cascade, ...]:
+        """How many rows each cascade takes; UNKNOWN where no query can tell or time is over."""
+        unknown = _unknown("the database was not asked, or not in time")
+        found = [replace(cascade, rows=unknown) for cascade in cascades]
+        try:
+            async with asyncio.timeout(self.patience_s):
+                for at, query in enumerate(queries):
+                    if query is not None:
+                        rows = await self._rows_of_query(question, query)
+                        found[at] = replace(found[at], rows=rows)
+        except TimeoutError:
+            pass  # the others stay unknown
+        return tuple(found)
+
     async def measure(self, question: Question, step: MeasureImpact) -> Impact:
         """Fill in what only the database can tell people; what fails is named in ``failed``."""
         gathering = _Gathering(step.impact)

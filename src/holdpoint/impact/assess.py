@@ -15,9 +15,10 @@ from holdpoint.impact.picture import describe
 from holdpoint.impact.planning import obstacle, runs_functions
 from holdpoint.impact.resolving import descendants
 from holdpoint.impact.words import sentences
-from holdpoint.model.effects import Access, Effect, Reading
-from holdpoint.model.impact import Basis, Fact, Figure, Impact, ReadCost, TableImpact
+from holdpoint.model.effects import Access, Effect, MarkKind, Reading, Statement
+from holdpoint.model.impact import Basis, Cascade, Fact, Figure, Impact, ReadCost, TableImpact
 from holdpoint.model.steps import (
+    EstimateCascades,
     EstimateReadCost,
     EstimateRows,
     EstimateTableRows,
@@ -54,6 +55,8 @@ def assess(
         elif rows is None:
             rows = yield from EstimateRows(submission, reading)
         impact = replace(impact, rows=rows)
+        if rows.value is not None and any(map(_cascades, reading.statements)):
+            impact = replace(impact, cascades=(yield from _measured(submission, reading, danger)))
     if Fact.TABLE_ROWS in needed:
         table_rows = yield from EstimateTableRows(submission, reading)
         impact = replace(impact, table_rows=table_rows)
@@ -64,6 +67,27 @@ def assess(
             read = yield from EstimateReadCost(submission, reading)
         impact = replace(impact, read=read)
     return impact
+
+
+def _cascades(statement: Statement) -> bool:
+    """Whether foreign keys remove or change rows of other tables along with the statement's."""
+    return any(mark.kind is MarkKind.CASCADE for mark in statement.marks)
+
+
+def _measured(
+    submission: Submission, reading: Reading, danger: str
+) -> Generator[Step[Any], Any, tuple[Cascade, ...]]:
+    """The cascades of a message with their rows; unknown where they cannot be asked for."""
+    catalog = yield from _catalog(submission)
+    if catalog is None:
+        return ()
+    cascades = describe(reading, catalog, own_role=submission.role).cascades
+    if danger:
+        unknown = Figure(None, Basis.UNKNOWN, danger)
+        return tuple(replace(cascade, rows=unknown) for cascade in cascades)
+    queries = cascade_queries(reading, cascades, catalog)
+    found: tuple[Cascade, ...] = yield from EstimateCascades(submission, reading, cascades, queries)
+    return found
 
 
 def rows_proven(reading: Reading) -> Figure | None:

@@ -172,3 +172,24 @@ class Impact:
     read: ReadCost | None = field(default=None)
     failed: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+
+    @property
+    def most_rows(self) -> Figure:
+        """The most rows that change in one table, those that foreign keys change included.
+
+        What policy compares and a bound is set by: one row of a table can take a million others
+        with it. A cascade whose rows are unknown makes the whole unknown.
+        """
+        if self.rows.value is None:
+            return self.rows
+        tables: dict[str, int] = {}
+        most = self.rows
+        for cascade in self.cascades:
+            rows = cascade.rows
+            if rows.basis is Basis.UNKNOWN:
+                why = f"rows of `{cascade.table}` through `{cascade.constraint}`: {rows.why}"
+                return Figure(None, Basis.UNKNOWN, why)
+            tables[cascade.table] = tables.get(cascade.table, 0) + (rows.value or 0)
+            if tables[cascade.table] > (most.value or 0):
+                most = Figure(tables[cascade.table], rows.basis, rows.why)
+        return most

@@ -16,7 +16,7 @@ from holdpoint.model.decision import Decision
 from holdpoint.model.effects import Dialect, Reading, SessionView
 from holdpoint.model.finding import Finding
 from holdpoint.model.hold import Hold, HoldState
-from holdpoint.model.impact import Figure, Impact, ReadCost
+from holdpoint.model.impact import Cascade, Figure, Impact, ReadCost
 from holdpoint.model.record import Record
 from holdpoint.model.target import Target, Tier
 
@@ -146,6 +146,16 @@ class RowQuery:
 
     text: str
     parameters: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class EstimateCascades(Step[tuple[Cascade, ...]]):
+    """How many rows each of ``cascades`` takes; ``queries`` as for ``MeasureImpact``."""
+
+    submission: Submission
+    reading: Reading
+    cascades: tuple[Cascade, ...]
+    queries: tuple[RowQuery | None, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,8 +41,8 @@ def rows_allowed(policy: Policy, case: Case) -> int | None:
 
 
 def with_rows(case: Case, rows: int) -> Case:
-    """The case as it would be if exactly that many rows changed."""
-    return replace(case, impact=replace(case.impact, rows=Figure(rows, Basis.EXACT)))
+    """The case as it would be if exactly that many rows changed, in whatever table."""
+    return replace(case, impact=replace(case.impact, rows=Figure(rows, Basis.EXACT), cascades=()))
 
 
 def to_enforce(reading: Reading, bound: int | None) -> int | None:

@@ -188,7 +188,7 @@ def _is_covered(scale: _Scale, table: TierTable, case: Case, statement: Statemen
         try:
             if not speaks_of(rule, statement) or not circumstances_met(rule.when, case):
                 continue
-            figures = figures_met(rule, statement, case.impact.rows, case.impact.table_rows)
+            figures = figures_met(rule, statement, case.impact.most_rows, case.impact.table_rows)
         except Exception as error:  # noqa: BLE001 - fail closed: a rule that raises holds
             scale.add(Verdict.HOLD, _RANK_MISSING, rule.id, reasons.raised(rule.id, error))
             continue
@@ -209,7 +209,7 @@ def _weigh_rows(
 ) -> None:
     """A filtered write: held over the threshold and when the database gave no answer."""
     scale.circumstantial = True
-    rows = case.impact.rows
+    rows = case.impact.most_rows
     if figure_known(rows):
         assert rows.value is not None, "a known figure has a value"
         if rows.value > policy.thresholds.write_rows_max:
@@ -277,7 +277,7 @@ def _weigh_rule(scale: _Scale, case: Case, rule: Rule) -> None:
                 scale.circumstantial = True
             if not circumstances_met(rule.when, case):
                 continue
-            found = figures_met(rule, statement, case.impact.rows, case.impact.table_rows)
+            found = figures_met(rule, statement, case.impact.most_rows, case.impact.table_rows)
             if found is Match.YES:
                 finding = reasons.by_rule(case, statement, rule)
                 scale.add(rule.then, _RANK_RULE, rule.id, finding, rule.need)
@@ -289,7 +289,7 @@ def _weigh_rule(scale: _Scale, case: Case, rule: Rule) -> None:
         scale.add(Verdict.HOLD, _RANK_MISSING, rule.id, finding, rule.need)
         return
     if undecided is not None:
-        asked, figure = "the number of rows it changes", case.impact.rows
+        asked, figure = "the number of rows it changes", case.impact.most_rows
         if not rule.when.about_rows or figure_known(figure):
             asked, figure = "the size of the table", case.impact.table_rows
         finding = reasons.no_figure(undecided, asked, figure, rule.id)
@@ -338,7 +338,7 @@ def _is_said(finding: Finding, findings: list[Finding]) -> bool:
 def _probed(case: Case) -> bool:
     """Whether a figure of the case came, or should have come, from a database."""
     return not (
-        case.impact.rows.basis is Basis.NOT_ASKED
+        case.impact.most_rows.basis is Basis.NOT_ASKED
         and case.impact.table_rows.basis is Basis.NOT_ASKED
         and case.impact.read is None
     )

@@ -44,7 +44,7 @@ def by_rule(case: Case, statement: Statement, rule: Rule) -> Finding:
     """HP7001: the team's own reason, with the figures the rule rests on."""
     detail = f"rule `{rule.id}`"
     if rule.when.about_rows:
-        detail += f"; rows that change: {counted(case.impact.rows)}"
+        detail += f"; rows that change: {counted(case.impact.most_rows)}"
     if rule.when.about_table_rows:
         detail += f"; rows of the table: {counted(case.impact.table_rows)}"
     denied = rule.then.name == "DENY"
@@ -143,7 +143,7 @@ def held_effect(case: Case, statement: Statement, effect: Effect) -> Finding:
         return Finding(
             code=MANY_ROWS,
             message=f"{described(statement)} changes every row: nothing filters it",
-            detail=f"{detail}; rows: {counted(case.impact.rows)}",
+            detail=f"{detail}; rows: {counted(case.impact.most_rows)}",
             hint=f"add a filter, or {_WAIT}",
         )
     return Finding(

@@ -129,7 +129,7 @@ _ENDS: dict[HoldState, tuple[str, str, str, str]] = {
 def superseded(hold: Hold, fresh: Case, bound: int | None, page: str) -> Refused:
     """Return the refusal of an approved statement whose case has grown since."""
     refused = not_approved(hold, HoldState.SUPERSEDED, page)
-    rows = fresh.impact.rows
+    rows = fresh.impact.most_rows
     if rows.value is None or bound is None:
         return refused
     finding = refused.finding
@@ -204,7 +204,7 @@ def _writers(reading: Reading) -> str:
 def summary_of(case: Case, decision: Decision) -> str:
     """Return the case in one line: what would be done to what, and to how much of it."""
     first = decision.findings[0]
-    rows = case.impact.rows
+    rows = case.impact.most_rows
     if rows.value is None or f"{rows.value:,}" in first.message:
         return first.message
     if rows.basis is Basis.EXACT:
