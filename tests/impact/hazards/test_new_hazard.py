@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -11,13 +12,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
+TOOL = ROOT / "tools" / "new_hazard.py"
 HAZARDS = Path("src/holdpoint/impact/hazards")
 PAGES = Path("docs/hazards")
 
 
 def generate(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, ROOT / "tools" / "new_hazard.py", "--root", root, *arguments],
+        [sys.executable, TOOL, "--root", root, *arguments],
         capture_output=True,
         text=True,
     )
@@ -104,12 +106,19 @@ def test_what_it_writes_passes_the_linter_and_the_formatter(copy: Path) -> None:
         ("HP2299", "new", "two\nlines", "give a TITLE"),
     ],
 )
-def test_what_it_refuses_in_words_and_without_writing(
-    copy: Path, code: str, name: str, title: str, words: str
-) -> None:
+def test_what_it_refuses_in_words(code: str, name: str, title: str, words: str) -> None:
+    spec = importlib.util.spec_from_file_location("new_hazard", TOOL)
+    assert spec is not None
+    assert spec.loader is not None
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    with pytest.raises(tool.Taken, match=re.escape(words)):
+        tool.check(ROOT, code, name, title)
+
+
+def test_a_refusal_writes_nothing(copy: Path) -> None:
     before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
-    done = generate(copy, code, name, title)
+    done = generate(copy, "HP2101", "new", "a title")
     assert done.returncode == 1
-    assert done.stderr.startswith("error: ")
-    assert words in done.stderr
+    assert done.stderr.startswith("error: `HP2101` is taken: see docs/hazards/HP2101.md")
     assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
