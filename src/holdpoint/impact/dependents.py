@@ -25,7 +25,7 @@ from holdpoint.model.catalog import (
 from holdpoint.model.changes import Change, Name
 from holdpoint.model.effects import Statement
 from holdpoint.model.impact import Dependent
-from holdpoint.model.limits import IMPACT_LISTED_MAX
+from holdpoint.model.limits import IMPACT_BODIES_MAX, IMPACT_LISTED_MAX
 from holdpoint.sql.names import Catalog
 
 _RELATIONS: Final = frozenset(
@@ -44,12 +44,28 @@ _KEY_KINDS: Final = frozenset("pux")
 def dependents_of(statement: Statement, catalog: Catalog) -> tuple[tuple[Dependent, ...], bool]:
     """All that stands on what ``statement`` drops or alters, and whether the limit cut the list."""
     found: dict[Dependent, None] = {}
+    for dependent in _all_of(statement, catalog):
+        found[dependent] = None
+        if len(found) > IMPACT_LISTED_MAX:
+            return tuple(found)[:IMPACT_LISTED_MAX], True
+    return tuple(found), len(_whole(statement, catalog)) > IMPACT_BODIES_MAX
+
+
+def _all_of(statement: Statement, catalog: Catalog) -> Iterator[Dependent]:
     for change in statement.changes:
-        for dependent in _of_change(change, statement, catalog):
-            found[dependent] = None
-            if len(found) > IMPACT_LISTED_MAX:
-                return tuple(found)[:IMPACT_LISTED_MAX], True
-    return tuple(found), False
+        yield from _of_change(change, statement, catalog)
+    for relation in _whole(statement, catalog)[:IMPACT_BODIES_MAX]:
+        yield from _named_in_bodies(relation, catalog)
+
+
+def _whole(statement: Statement, catalog: Catalog) -> list[Relation]:
+    """The relations that are dropped, renamed or moved as a whole."""
+    return [
+        relation
+        for change in statement.changes
+        if change.kind in _RELATIONS and change.action in _WHOLE
+        for relation in meant(change.on, statement, catalog)
+    ]
 
 
 def _of_change(change: Change, statement: Statement, catalog: Catalog) -> Iterator[Dependent]:
@@ -79,7 +95,6 @@ def _of_change(change: Change, statement: Statement, catalog: Catalog) -> Iterat
     elif (kind in _RELATIONS and action in _WHOLE) or (kind == "VIEW" and change.replace):
         for relation in meant(change.on, statement, catalog):
             yield from _on_relation(relation, change, catalog)
-            yield from _named_in_bodies(relation, catalog)
 
 
 def _goes(change: Change) -> bool:
@@ -111,10 +126,8 @@ def _foreign_key(
 def _named_in_bodies(relation: Relation, catalog: Catalog) -> Iterator[Dependent]:
     """Functions written as text: the server does not know that they need the relation."""
     pattern = re.compile(rf"(?<![\w$]){re.escape(relation.name)}(?![\w$])", re.I)
-    tracked = {each.name for each in catalog.dependents(relation.oid)}
     for function in catalog.rows.functions:
-        known = function.standard_body or function.label in tracked or function.name in tracked
-        if not known and function.body and pattern.search(function.body):
+        if not function.standard_body and pattern.search(function.body):
             yield Dependent(kind="function that names it", name=function.label, on=relation.label)
 
 

@@ -17,7 +17,14 @@ from holdpoint.impact.definitions_work import Answer, heavier, work_of, work_of_
 from holdpoint.impact.dependents import dependents_of
 from holdpoint.impact.firings import event_firings, firings_of
 from holdpoint.impact.locks import blocks, lock_of, lock_of_other, stronger
-from holdpoint.impact.resolving import Touch, descendants, meant, row_uses, touches
+from holdpoint.impact.resolving import (
+    Touch,
+    descendants,
+    meant,
+    row_uses,
+    touches,
+    used,
+)
 from holdpoint.impact.undo import undo_of
 from holdpoint.impact.users import users_of
 from holdpoint.model.catalog import Relation, RelationKind
@@ -34,7 +41,7 @@ from holdpoint.model.impact import (
     Undo,
     Work,
 )
-from holdpoint.model.limits import IMPACT_LISTED_MAX
+from holdpoint.model.limits import IMPACT_CHANGES_MAX, IMPACT_LISTED_MAX
 from holdpoint.sql.names import Catalog
 
 _NO_ANSWER: Answer = (Work.NONE, "")
@@ -78,9 +85,9 @@ def describe(
     database); without it only names in bodies are looked at. ``own_role`` is the agent's role at
     the database; without it the catalog reader's counts as that.
     """
-    statements = reading.statements
-    loads = _loads_of(statements, catalog)
     failed: dict[str, None] = {}
+    statements = _looked_up(reading.statements, failed)
+    loads = _loads_of(statements, catalog)
     cascades = Cascades()
     firings: tuple[Firing, ...] = ()
     dependents: tuple[Dependent, ...] = ()
@@ -95,7 +102,7 @@ def describe(
         _say_who_is_unknown(loads, failed)
     relations = [each.relation for each in loads.found.values() if each.relation is not None]
     users = users_of(relations, own_role or catalog.rows.role) if catalog is not None else ()
-    undo, undo_how = undo_of(statements, cascades.listed, firings)
+    undo, undo_how = undo_of(reading.statements, cascades.listed, firings)
     if reading.problem is not None:
         undo, undo_how = Undo.UNKNOWN, "the text cannot be read"
     tables = tuple(_table(each, catalog) for each in loads.found.values())
@@ -111,6 +118,21 @@ def describe(
         undo_how=undo_how,
         failed=tuple(failed),
     )
+
+
+def _looked_up(statements: Sequence[Statement], failed: dict[str, None]) -> tuple[Statement, ...]:
+    """The statements with as many changes as are looked up in the catalog."""
+    found: list[Statement] = []
+    left = IMPACT_CHANGES_MAX
+    over = 0
+    for statement in statements:
+        changes = statement.changes[:left]
+        left -= len(changes)
+        over += len(statement.changes) - len(changes)
+        found.append(replace(statement, changes=changes))
+    if over:
+        failed[f"{over:,} more definitions were not looked up in the catalog"] = None
+    return tuple(found)
 
 
 def _set_off(
@@ -184,9 +206,7 @@ def _loads_of(statements: Iterable[Statement], catalog: Catalog | None) -> _Load
     for statement in statements:
         for use in row_uses(statement, catalog):
             name = Name(use.schema, use.name)
-            relation = catalog.relation(use.oid) if catalog is not None and use.oid else None
-            found = (relation,) if relation is not None else meant(name, statement, catalog)
-            for each in found or (None,):
+            for each in used(use, catalog) or (None,):
                 if each is None or each.kind is not RelationKind.VIEW:
                     _load_rows(loads.of(each, name), use.verb)
         for change in statement.changes:

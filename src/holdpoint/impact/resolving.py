@@ -51,6 +51,16 @@ def meant(name: Name, statement: Statement, catalog: Catalog | None) -> tuple[Re
     return tuple(found.values())
 
 
+def used(use: RelationUse, catalog: Catalog | None) -> tuple[Relation, ...]:
+    """The relations that a use of the reader's is about; empty when none is known."""
+    if catalog is None:
+        return ()
+    relation = catalog.relation(use.oid) if use.oid else None
+    if relation is not None:
+        return (relation,)
+    return tuple(catalog.relations_meant(use.schema, use.name, catalog.paths))
+
+
 def row_uses(statement: Statement, catalog: Catalog | None) -> tuple[RelationUse, ...]:
     """What the statement does to rows; told by its tag alone where the reader followed nothing.
 
@@ -95,13 +105,7 @@ def touches(statement: Statement, catalog: Catalog) -> tuple[Touch, ...]:
     """Every relation of the catalog whose rows ``statement`` changes, direct ones first."""
     found: dict[Touch, None] = {}
     for use in row_uses(statement, catalog):
-        named: tuple[Relation, ...]
-        if use.oid:
-            relation = catalog.relation(use.oid)
-            named = () if relation is None else (relation,)
-        else:
-            named = meant(Name(use.schema, use.name), statement, catalog)
-        for each in named:
+        for each in used(use, catalog):
             found[Touch(each, use.verb, use.columns, use.through)] = None
     for change in statement.changes:
         if change.action == "TRUNCATE":

@@ -53,6 +53,7 @@ PARSE_CHAIN_MAX: Final = 8_000  # measured: 60,000 links fit a stack of 8 MB, 5,
 PARSE_TOKENS_MAX: Final = 500_000  # measured: about 0.3 KB of tree per token
 FILTER_DEPTH_MAX: Final = 50  # chosen: a filter nested deeper counts as none
 PARTNER_HOPS_MAX: Final = 3  # chosen: joined tables looked at, one behind the other, for a filter
+REGIONS_MAX: Final = 512  # chosen: combinations of values a condition is tried with, at most 1 ms
 SUBQUERY_LIMIT_ROWS_MAX: Final = 100_000  # chosen: a larger LIMIT bounds nothing in most tables
 COMMENT_RUN_COST_MAX: Final = 20_000_000  # measured: 30 ms in the lexer
 PARSE_MESSAGE_CHARS_MAX: Final = 200
@@ -65,6 +66,8 @@ WRITE_ROWS_MAX: Final = 1_000  # policy `careful`: a write over this many rows i
 BIG_TABLE_ROWS: Final = 100_000  # policy `careful`: DDL on a table over this many rows is held
 ROW_BOUND_SLACK: Final = 1.25  # an approved estimate may grow by this factor before it is stale
 IMPACT_LISTED_MAX: Final = 200  # chosen: entries of one list of an impact; more is said to be cut
+IMPACT_CHANGES_MAX: Final = 100  # chosen: definitions of one message looked up in the catalog
+IMPACT_BODIES_MAX: Final = 10  # chosen: names searched for in the bodies of all functions
 CASCADE_LEVELS_MAX: Final = 20  # chosen: foreign keys one behind the other; schemas have a handful
 BODY_NAMES_CHARS_MAX: Final = 100_000  # chosen: what is searched of a function's body for names
 
