@@ -173,7 +173,8 @@ def _judge(
     needed = facts_needed(policy, submission.target, submission.tier, reading)
     impact = yield from assess(submission, reading, needed)
     now = yield from Now()
-    case = _case(policy, submission, reading, impact, hazards.findings_of(reading), now)
+    findings = (*hazards.findings_of(reading), *hazards.findings_of_impact(impact))
+    case = _case(policy, submission, reading, impact, findings, now)
     return case, decide(policy, case)
 
 

@@ -117,7 +117,9 @@ def direct_of(catalog: Catalog, node: NodeKey, paths: Paths) -> Direct:
 def _read_node(catalog: Catalog, node: NodeKey, paths: Paths) -> Direct:
     if node.kind == "function":
         function = catalog.function(node.oid)
-        return _function(catalog, function, paths) if function is not None else Direct()
+        if function is None:
+            return _built_in(catalog, node.oid)
+        return _function(catalog, function, paths)
     if node.kind == "type":
         return _type(catalog, node.oid)
     if node.kind == "event":
@@ -362,6 +364,17 @@ def _function(catalog: Catalog, function: Function, paths: Paths) -> Direct:
     return direct
 
 
+def _built_in(catalog: Catalog, oid: int) -> Direct:
+    """A function of the server's own, behind an operator, an aggregate or a trigger of a user's."""
+    direct = Direct()
+    name = catalog.built_in_name(oid)
+    if name:
+        read_text(direct, catalog, QUALIFIED, f"SELECT pg_catalog.{name}()")
+    else:
+        direct.unknowns.append(f"calls a function (oid {oid}) that the catalog does not show")
+    return direct
+
+
 def _kind_of(function: Function) -> MarkKind:
     read = function.language in ("sql", "plpgsql")
     return MarkKind.DYNAMIC_SQL if read else MarkKind.UNREADABLE_BODY
@@ -390,7 +403,8 @@ def _of_extension(direct: Direct, function: Function) -> bool:
     """Judge a function by its extension; False where its body should be read instead."""
     danger = extension_call(function.extension, function.name, function.volatility)
     if danger is None:
-        return True
+        # Whoever owns an extension can add functions in SQL to it; in C only a superuser can.
+        return function.language in ("c", "internal")
     if danger.effect is Effect.UNKNOWN and function.language in ("sql", "plpgsql"):
         return False
     direct.effects.add(danger.effect)

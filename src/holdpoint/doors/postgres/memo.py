@@ -50,6 +50,9 @@ class Memo:
         self._picture = picture
         self._catalog: Catalog | None = None
         self._entries_max = entries_max
+        # A text is kept twice, as the client's bytes and for the record: 2 kB in all per entry.
+        self._bytes_max = entries_max * limits.MEMO_ENTRY_BYTES
+        self._size = 0
         self._new: dict[bytes, Known] = {}
         self._old: dict[bytes, Known] = {}
         self._shapes: set[bytes] = set()
@@ -63,6 +66,7 @@ class Memo:
             self._catalog = catalog
             self._new = {}
             self._old = {}
+            self._size = 0
             self._shapes.clear()
         return catalog is not None
 
@@ -112,9 +116,11 @@ class Memo:
         return known
 
     def _put(self, query: bytes, known: Known) -> None:
-        if len(self._new) >= self._entries_max:
+        self._size += len(query)
+        if len(self._new) >= self._entries_max or self._size > self._bytes_max:
             self._old = self._new
             self._new = {}
+            self._size = len(query)
         self._new[query] = known
 
 
