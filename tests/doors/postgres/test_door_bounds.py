@@ -1,4 +1,4 @@
-"""The bound of rows while a statement runs: what changes more is taken back, whatever was estimated.
+"""The bound of rows while a statement runs: what changes more is taken back.
 
 Every test ends with a look at the tables themselves, past the gate.
 """
@@ -79,8 +79,12 @@ def test_more_rows_than_estimated_are_rolled_back_and_held(each_gate: Gate) -> N
     gate.quiet()
     trail = gate.trail(since)
     assert statements(trail, since) == [
-        ("started", text), ("finished", text), ("held", text), ("started", text), ("finished", text),
-    ]  # fmt: skip
+        ("started", text),
+        ("finished", text),
+        ("held", text),
+        ("started", text),
+        ("finished", text),
+    ]
 
 
 # --- one Query ------------------------------------------------------------------------------------
@@ -257,7 +261,8 @@ def test_a_name_of_the_gates_own_that_the_agent_has_taken(gate: Gate) -> None:
 
 LIARS = {
     "a data-modifying CTE under SELECT": (
-        "WITH gone AS (DELETE FROM lies WHERE status = 'new' RETURNING id) SELECT count(*) FROM gone"
+        "WITH gone AS (DELETE FROM lies WHERE status = 'new' RETURNING id)"
+        " SELECT count(*) FROM gone"
     ),
     "a CTE beside a small write": (
         "WITH gone AS (DELETE FROM lies WHERE status = 'new') INSERT INTO shadow VALUES (1)"

@@ -171,7 +171,7 @@ async def test_the_case_page_shows_what_the_answer_rests_on(door: Review):
     for value in ("hello", "NULL", "00ff"):
         assert value in page
     assert hold.expires_at.strftime("%H:%M UTC") in page
-    assert "if it is still estimated to change at most 60,264 rows by then" in page
+    assert "If it changes more than 60,264 rows, all of it is rolled back" in page
 
 
 async def test_more_than_the_first_statement_is_announced(door: Review):
