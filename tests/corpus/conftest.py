@@ -4,9 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 from corpus_observe import Watcher
+from corpus_reading import catalog_of
 from corpus_server import Databases, Session, corpus_databases
 
 from holdpoint.embedded import EmbeddedPostgres
+from holdpoint.sql.names import Catalog
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +47,9 @@ def readers(databases: Databases) -> Iterator[dict[str, Session]]:
     yield sessions
     for session in sessions.values():
         session.connection.close()
+
+
+@pytest.fixture(scope="session")
+def catalogs(databases: Databases) -> dict[str, Catalog]:
+    """The picture of each database's catalog."""
+    return {name: catalog_of(database) for name, database in databases.items()}

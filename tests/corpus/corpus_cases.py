@@ -35,7 +35,6 @@ LIMITS_WITHOUT_CATALOG = frozenset(
         "cast",
         "column notation",
         "event trigger",
-        "not null",
         "temporary table",
     }
 )

@@ -38,10 +38,9 @@ UNION ALL SELECT 'column', attrelid || '.' || attnum, attname FROM pg_attribute
  WHERE attrelid >= 16384 AND attnum > 0 AND NOT attisdropped
    AND attrelid IN (SELECT oid FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'c'))
 UNION ALL SELECT 'function', oid::text, proname FROM pg_proc WHERE oid >= 16384
-UNION ALL SELECT 'type', oid::text, typname FROM pg_type WHERE oid >= 16384 AND typtype IN ('d', 'e')
+UNION ALL SELECT 'type', oid::text, typname FROM pg_type
+ WHERE oid >= 16384 AND typtype IN ('d', 'e')
 UNION ALL SELECT 'schema', oid::text, nspname FROM pg_namespace WHERE nspname !~ '^pg_'
-UNION ALL SELECT 'constraint', oid::text, conname FROM pg_constraint
- WHERE contype <> 'n'
 UNION ALL SELECT 'trigger', oid::text, tgname FROM pg_trigger WHERE NOT tgisinternal
 UNION ALL SELECT 'policy', oid::text, polname FROM pg_policy
 UNION ALL SELECT 'rule', oid::text, rulename FROM pg_rewrite WHERE rulename <> '_RETURN'
