@@ -74,17 +74,18 @@ def open_judge(config_path: str | None, tier: str, url: str, agent: str, task: s
         except ConfigError as error:
             hint = "`holdpoint policy check` re-reads the file without starting anything"
             fail(EXIT_CONFIGURATION, error.report(), hint)
-    figures = None
+    database = None
     if url:
-        from holdpoint.cli.live import Unreachable, UrlError, live_figures
+        from holdpoint.cli.live import Unreachable, UrlError, live_database
 
         try:
-            figures = live_figures(url)
+            database = live_database(url)
+            click.get_current_context().call_on_close(database.close)
         except UrlError as error:
             fail(EXIT_USAGE, f"`--url`: {error}")
         except Unreachable as error:
             fail(EXIT_UNREACHABLE, str(error), "`holdpoint doctor` checks each hop")
-    judge = Judge(config, figures=figures, agent=agent, task=task)
+    judge = Judge(config, database=database, agent=agent, task=task)
     try:
         judge.places.find(tier)
     except UnknownTier as error:

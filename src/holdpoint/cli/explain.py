@@ -19,7 +19,9 @@ _CODE: Final = re.compile(r"HP\d{4}", re.IGNORECASE)
 _COLOURS: Final = {"ALLOW": "green", "HOLD": "yellow", "DENY": "red"}
 
 
-@click.command(epilog="Exit codes: 0 allowed, 1 held or denied, 2 usage, 3 configuration.")
+@click.command(
+    epilog="Exit codes: 0 allowed, 1 held or denied, 2 usage, 3 configuration, 4 unreachable."
+)
 @click.argument("statement", metavar="SQL|CODE")
 @click.option("--tier", default="", metavar="TIER", help="An access level, tier or target/tier.")
 @click.option(
@@ -29,21 +31,29 @@ _COLOURS: Final = {"ALLOW": "green", "HOLD": "yellow", "DENY": "red"}
     metavar="FILE",
     help="Judge by this configuration; also from HOLDPOINT_CONFIG.",
 )
+@click.option("--url", default="", metavar="URL", help="A database to ask: URL, env: or file:.")
 @click.option("--agent", default="", metavar="NAME", help="Judge as this agent.")
 @click.option("--task", default="", metavar="NAME", help="Judge as part of this task.")
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of words.")
 def explain(
-    statement: str, tier: str, config_path: str | None, agent: str, task: str, as_json: bool
+    statement: str,
+    tier: str,
+    config_path: str | None,
+    url: str,
+    agent: str,
+    task: str,
+    as_json: bool,
 ) -> None:
     """Say what would happen to a statement, and why. No database is needed.
 
+    With --url a database tells how much would change, too; nothing is run or touched.
     `holdpoint explain HP2101` shows what a finding's code means.
     """
     if _CODE.fullmatch(statement):
         _explain_code(statement.upper(), as_json)
         return
-    judge = open_judge(config_path, tier, "", agent, task)
-    judgement = judge.judge(statement, tier)
+    judge = open_judge(config_path, tier, url, agent, task)
+    judgement = judge.judge(statement, tier, thorough=True)
     if as_json:
         import orjson
 
@@ -62,6 +72,8 @@ def _print(judgement: Judgement) -> None:
         where += f" ({tier.access.value})"
     where += f" · {judgement.place.target.environment}"
     click.echo(click.style(verdict, fg=_COLOURS[verdict], bold=True) + f"  {where}")
+    for sentence in judgement.impact.words if judgement.impact is not None else ():
+        click.echo(f"  - {visible(sentence)}")
     for finding in judgement.decision.findings:
         click.echo(f"  {finding.code}  {visible(finding.message)}")
         for name, text in (("why", finding.detail), ("hint", finding.hint)):

@@ -260,6 +260,7 @@ def describe(shown: dict[str, Any]) -> str:
         f"{shown['id']}  {shown['standing']}: {shown['meaning']}",
         _line(shown["summary"]),
         "",
+        *_impact(case),
         *_facts(shown, case),
         "",
         "why it is held:",
@@ -281,6 +282,12 @@ def describe(shown: dict[str, Any]) -> str:
     return visible("\n".join(lines))
 
 
+def _impact(case: dict[str, Any]) -> list[str]:
+    """What would happen, in the sentences that the review page shows."""
+    words = case.get("impact", {}).get("words", [])
+    return ["what would happen:", *(f"  - {_line(each)}" for each in words), ""] if words else []
+
+
 def _statement(statement: dict[str, Any]) -> list[str]:
     """What one statement touches, and what was not understood of it."""
     uses = ", ".join(f"{use['access']} {use['name']}" for use in statement.get("objects", []))
@@ -298,7 +305,8 @@ def _line(text: object) -> str:
 
 def _facts(shown: dict[str, Any], case: dict[str, Any]) -> list[str]:
     """The short facts, one per line."""
-    figures = case.get("impact", {})
+    impact = case.get("impact", {})
+    figures = {name: impact[name] for name in ("rows", "table_rows") if name in impact}
     facts = {
         "agent": shown["agent"],
         "task": shown["task"] or "(none named)",

@@ -6,26 +6,35 @@ first statement comes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from holdpoint.impact import hazards
-from holdpoint.model.case import Case
+from holdpoint import gate
+from holdpoint.audit.impacts import impact_document
+from holdpoint.impact.assess import gather
 from holdpoint.model.decision import Decision
 from holdpoint.model.effects import Dialect, Reading, SessionView
 from holdpoint.model.finding import Finding
-from holdpoint.model.impact import Fact, Impact
-from holdpoint.model.limits import MEMO_ENTRIES_MAX, MEMO_TEXT_BYTES_MAX
+from holdpoint.model.impact import Basis, Figure, Impact, ReadCost
+from holdpoint.model.steps import (
+    EstimateReadCost,
+    EstimateRows,
+    EstimateTableRows,
+    LookUpCatalog,
+    Now,
+    Step,
+    Submission,
+)
 from holdpoint.model.target import AccessLevel, Target, Tier
 from holdpoint.policy.compile import compile_policy, nearest
-from holdpoint.policy.decide import decide, facts_needed
 from holdpoint.policy.rules import Policy
-from holdpoint.sql import read
 
 if TYPE_CHECKING:
     from holdpoint.config import Config
+
+_Result = TypeVar("_Result")
 
 DIALECTS: Final = {"postgres": Dialect.POSTGRES, "postgresql": Dialect.POSTGRES}
 DEFAULT_LEVEL: Final = AccessLevel.READ_WRITE
@@ -43,9 +52,11 @@ class Place:
     tier: Tier
 
 
-# Answers the figures that policy needs for a reading. The seam for asking a live database: without
-# one, nothing is asked, and policy treats the figures as such.
-Figures = Callable[[Place, Reading, frozenset[Fact]], Impact]
+class Database(Protocol):
+    """Answers the steps of judging that only a database can answer."""
+
+    def answer(self, step: Step[Any]) -> Any:
+        """The reply to ``step``; what the database does not tell is a figure that is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +66,11 @@ class Judgement:
     place: Place
     reading: Reading
     decision: Decision
+    impact: Impact | None = None  # None where no database was asked
 
     def document(self) -> dict[str, Any]:
         """The stable form of ``docs/reference/check.md``, without the id."""
-        return {
+        document: dict[str, Any] = {
             "verdict": self.decision.verdict.name.lower(),
             "effects": sorted(effect.value for effect in self.reading.effects),
             "objects": list(dict.fromkeys(use.label for use in self.reading.objects)),
@@ -66,6 +78,9 @@ class Judgement:
             "findings": [finding_document(finding) for finding in self.decision.findings],
             "unknowns": list(self.reading.unknowns),
         }
+        if self.impact is not None:
+            document["impact"] = impact_document(self.impact)
+        return document
 
 
 def finding_document(finding: Finding) -> dict[str, str]:
@@ -137,68 +152,84 @@ def _without_configuration() -> Target:
 
 
 class Judge:
-    """Judges statements against one policy; ``figures`` asks a database, if there is one."""
+    """Judges statements against one policy, as the gate does; ``database`` is asked if given."""
 
     def __init__(
         self,
         config: Config | None = None,
         *,
-        figures: Figures | None = None,
+        database: Database | None = None,
         agent: str = "",
         task: str = "",
     ) -> None:
         self.places = Places(config)
-        self._figures = figures
+        self._database = database
         self._agent = agent
         self._task = task
-        self._readings: dict[str, Reading] = {}
         self._usual_view = SessionView()
 
     def judge(
-        self, text: str, tier: str = "", dialect: str = "postgres", view: SessionView | None = None
+        self,
+        text: str,
+        tier: str = "",
+        dialect: str = "postgres",
+        view: SessionView | None = None,
+        *,
+        thorough: bool = False,
     ) -> Judgement:
         """What would happen to ``text`` on a tier. Raises ``UnknownTier`` and ``UnknownDialect``.
 
         ``view`` is the session it would run in; one as it stands after connecting unless given.
+        ``thorough`` has the database tell all that it tells people who are asked.
         """
         place = self.places.find(tier)
         if dialect not in DIALECTS:
             raise UnknownDialect(_unknown("dialect", dialect, list(DIALECTS)))
-        reading = self._read(text, DIALECTS[dialect], view)
-        policy = self.places.policy
-        impact = Impact()
-        if self._figures is not None:
-            needed = facts_needed(policy, place.target, place.tier, reading)
-            impact = self._figures(place, reading, needed)
-        case = Case(
+        submission = Submission(
             agent=self._agent,
             task=self._task,
             session="",
+            peer="",
             target=place.target,
             tier=place.tier,
             role="",
-            peer="",
-            reading=reading,
-            parameters=None,
-            impact=impact,
-            findings=hazards.findings_of(reading),
-            policy_digest=policy.digest,
-            at=datetime.now(UTC),
+            text=text,
+            dialect=DIALECTS[dialect],
+            view=view if view is not None else self._usual_view,
         )
-        return Judgement(place, reading, decide(policy, case))
+        case, decision = self._run(gate.judge(self.places.policy, submission))
+        impact = None
+        if self._database is not None:
+            impact = case.impact
+            if thorough and case.reading.problem is None:
+                impact = self._run(gather(submission, case.reading, impact))
+        return Judgement(place, case.reading, decision, impact)
 
-    def _read(self, text: str, dialect: Dialect, view: SessionView | None) -> Reading:
-        """Read a text; what rests on the text alone is remembered, up to a number of texts."""
-        if view is not None:
-            return read(text, dialect, view)
-        reading = self._readings.get(text)
-        if reading is None:
-            reading = read(text, dialect, self._usual_view)
-            if reading.text_only and len(text) <= MEMO_TEXT_BYTES_MAX // 4:
-                if len(self._readings) >= MEMO_ENTRIES_MAX:
-                    self._readings.clear()
-                self._readings[text] = reading
-        return reading
+    def _run(self, steps: Generator[Step[Any], Any, _Result]) -> _Result:
+        """Carry out the steps of the gate up to their result; nothing is run or written."""
+        reply: Any = None
+        while True:
+            try:
+                step = steps.send(reply)
+            except StopIteration as stop:
+                result: _Result = stop.value
+                return result
+            if isinstance(step, Now):
+                reply = datetime.now(UTC)
+            elif self._database is not None:
+                reply = self._database.answer(step)
+            else:
+                reply = _not_asked(step)
+
+
+def _not_asked(step: Step[Any]) -> Any:
+    """The reply where there is no database."""
+    if isinstance(step, EstimateRows | EstimateTableRows):
+        return Figure()
+    if isinstance(step, EstimateReadCost):
+        return ReadCost(cost=0, rows=0, basis=Basis.NOT_ASKED)
+    assert isinstance(step, LookUpCatalog), step
+    return None
 
 
 class UnknownDialect(ValueError):

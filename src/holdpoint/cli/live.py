@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import atexit
 import os
+from time import monotonic
+from typing import Any
 
-from holdpoint.cli.judging import Figures, Place
 from holdpoint.config.urls import UrlError, resolve_upstream
-from holdpoint.model.effects import Reading
-from holdpoint.model.impact import Fact, Figure, Impact
 from holdpoint.model.limits import UPSTREAM_CONNECT_TIMEOUT_S
+from holdpoint.model.steps import (
+    EstimateCascades,
+    EstimateReadCost,
+    EstimateRows,
+    EstimateTableRows,
+    LookUpCatalog,
+    MeasureImpact,
+    Step,
+)
 from holdpoint.model.upstream import UpstreamUrl
 
 
@@ -17,33 +24,65 @@ class Unreachable(Exception):
     """The database cannot be reached; the text says which and why, without secrets."""
 
 
-def live_figures(source: str) -> Figures:
-    """Connect once, and give what answers the figures. Raises ``UrlError``, ``Unreachable``.
+class LiveDatabase:
+    """Answers what judging asks by a database's catalog, planner and sessions; ``close`` it."""
+
+    def __init__(self, upstream: UpstreamUrl) -> None:
+        import asyncio
+
+        from holdpoint.engine.catalog_keeper import CatalogKeeper
+        from holdpoint.engine.probes import DatabaseProber
+
+        self._prober = DatabaseProber(lambda: upstream)
+        self._keeper = CatalogKeeper(lambda: upstream)
+        self._runner = asyncio.Runner()  # one loop for all: they share connections
+
+    def answer(self, step: Step[Any]) -> Any:
+        """The database's reply to one step."""
+        return self._runner.run(self._answer(step))
+
+    async def _answer(self, step: Step[Any]) -> Any:
+        from holdpoint.engine.catalogs import CatalogUnavailable
+        from holdpoint.engine.probes import Question
+
+        match step:
+            case LookUpCatalog(_, fresh):
+                try:
+                    return await self._keeper.get(monotonic() if fresh else None)
+                except CatalogUnavailable as problem:
+                    return f"the catalog cannot be read: {problem}"
+            case EstimateRows(submission, reading):
+                return await self._prober.rows(Question(reading=reading, view=submission.view))
+            case EstimateTableRows(submission, reading):
+                question = Question(reading=reading, view=submission.view)
+                return await self._prober.table_rows(question)
+            case EstimateReadCost(submission, reading):
+                question = Question(reading=reading, view=submission.view)
+                return await self._prober.read_cost(question)
+            case EstimateCascades(submission, reading, cascades, queries):
+                question = Question(reading=reading, view=submission.view)
+                return await self._prober.cascades(question, cascades, queries)
+            case MeasureImpact(submission, reading):
+                question = Question(reading=reading, view=submission.view)
+                return await self._prober.measure(question, step)
+        raise AssertionError(f"no way to answer {type(step).__name__}")
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._runner.run(self._prober.close())
+        self._runner.run(self._keeper.close())
+        self._runner.close()
+
+
+def live_database(source: str) -> LiveDatabase:
+    """Connect once, and give what answers. Raises ``UrlError``, ``Unreachable``.
 
     ``source`` is a URL, ``env:NAME`` or ``file:PATH``. A figure that the database does not answer
     is unknown, so what rests on it is held.
     """
-    import asyncio
-
-    from holdpoint.engine.probes import DatabaseProber, Question
-
     upstream = resolve_upstream(source, os.environ)
     _check_reachable(upstream)
-    prober = DatabaseProber(lambda: upstream)
-    runner = asyncio.Runner()  # one loop for all probes: they share a connection
-    atexit.register(runner.close)
-    atexit.register(lambda: runner.run(prober.close()))  # handlers run last in, first out
-
-    def ask(place: Place, reading: Reading, needed: frozenset[Fact]) -> Impact:
-        question = Question(reading=reading)
-        return Impact(
-            rows=runner.run(prober.rows(question)) if Fact.ROWS in needed else Figure(),
-            table_rows=(
-                runner.run(prober.table_rows(question)) if Fact.TABLE_ROWS in needed else Figure()
-            ),
-        )
-
-    return ask
+    return LiveDatabase(upstream)
 
 
 def _check_reachable(upstream: UpstreamUrl) -> None:
@@ -71,4 +110,4 @@ def _check_reachable(upstream: UpstreamUrl) -> None:
     connection.close()
 
 
-__all__ = ["Unreachable", "UrlError", "live_figures"]
+__all__ = ["LiveDatabase", "Unreachable", "UrlError", "live_database"]

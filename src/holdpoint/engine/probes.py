@@ -321,7 +321,7 @@ class _Gathering:
 
     def __init__(self, base: Impact) -> None:
         self.base = base
-        unanswered = Figure(None, Basis.UNKNOWN, "the database was not asked in time")
+        unanswered = Figure(None, Basis.UNKNOWN, "no query could tell, or not in time")
         self.cascades: list[Figure] = [
             cascade.rows if cascade.rows.basis is not Basis.NOT_ASKED else unanswered
             for cascade in base.cascades
@@ -338,10 +338,13 @@ class _Gathering:
             _with_rows(cascade, figure)
             for cascade, figure in zip(base.cascades, self.cascades, strict=True)
         )
+        reasons: dict[str, list[str]] = {}
+        for each in cascades:
+            if each.rows.basis is Basis.UNKNOWN:
+                reasons.setdefault(each.rows.why, []).append(f"`{each.table}`")
         failed = [
-            f"rows of `{each.table}` by `{each.constraint}`: {each.rows.why}"
-            for each in cascades
-            if each.rows.basis is Basis.UNKNOWN
+            f"rows that cascades take of {', '.join(dict.fromkeys(tables))}: {why}"
+            for why, tables in reasons.items()
         ]
         tables = tuple(
             replace(table, busy=Figure(self.busy[table.name], Basis.EXACT))

@@ -13,6 +13,7 @@ import psycopg
 
 from holdpoint.engine.probes_plans import Connection, Parameters, first_value, plan_of
 from holdpoint.impact.selection import Selection, quoted
+from holdpoint.model import limits
 from holdpoint.model.case import Parameter
 from holdpoint.model.impact import Basis, Figure
 from holdpoint.model.steps import RowQuery
@@ -73,10 +74,11 @@ async def rows_of_query(
     Raises ``psycopg.Error``; the transaction is then over.
     """
     values = fitted(parameters, query.parameters)
+    # Estimates are not to run the functions of row security policies either.
+    await _limit(connection, budget_s or limits.PROBE_TIMEOUT_S)
     if budget_s is None:
         plans = await plan_of(connection, f"SELECT 1 {query.text}", values)
         return Figure(expected_rows(plans), Basis.ESTIMATE)
-    await _limit(connection, budget_s)
     value = await first_value(connection, f"SELECT pg_catalog.count(*) {query.text}", values)
     return Figure(int(value or 0), Basis.EXACT)
 

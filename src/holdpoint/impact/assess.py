@@ -115,14 +115,29 @@ def gather(
         rows=impact.rows,
         table_rows=impact.table_rows,
         read=impact.read,
+        cascades=impact.cascades or told.cascades,
         tables=_with_rows(told.tables, reading, impact.rows),
     )
-    queries: tuple[RowQuery | None, ...] = tuple(None for _ in impact.cascades)
-    if catalog is not None and not obstacle(reading, catalog):
-        queries = cascade_queries(reading, impact.cascades, catalog)
+    queries: tuple[RowQuery | None, ...] = ()
+    if catalog is not None:
+        safe = not obstacle(reading, catalog)
+        queries = tuple(
+            query if _to_ask(cascade, safe) else None
+            for cascade, query in zip(
+                impact.cascades, cascade_queries(reading, impact.cascades, catalog), strict=True
+            )
+        )
     relations = _relations(impact, catalog) if catalog is not None else ()
     found: Impact = yield from MeasureImpact(submission, reading, impact, queries, relations)
     return replace(found, words=sentences(found, reading))
+
+
+def _to_ask(cascade: Cascade, safe: bool) -> bool:
+    """Whether a cascade's rows are still to be asked for, and its query may be planned.
+
+    What TRUNCATE takes is every row of a table: no text of the agent is in that query.
+    """
+    return cascade.rows.basis is Basis.NOT_ASKED and (safe or cascade.action == "truncate")
 
 
 def _catalog(submission: Submission) -> Generator[Step[Any], Any, Catalog | None]:

@@ -38,7 +38,6 @@ _CASCADE_VERBS: Final = {
     "set default": "sets to their default the keys of {}",
 }
 _UNDO: Final = {
-    Undo.NOTHING: "there is nothing to undo",
     Undo.REVERSE: "another statement can undo it",
     Undo.WITH_OLD_ROWS: "only a copy of the old rows can undo it",
     Undo.BACKUP: "only a backup can undo it",
@@ -193,6 +192,8 @@ def _cascades(cascades: Sequence[Cascade]) -> list[str]:
     for (action, table), rows in together.items():
         if not (rows.basis is Basis.EXACT and rows.value == 0):
             words = f"{_rows(rows)} of {table_words(table)}"
+            if action == "truncate":
+                words = f"{table_words(table)} ({_rows(rows)})"
             by_action.setdefault(action, []).append(words)
     said = [
         _CASCADE_VERBS.get(action, "touches {}").format(listed(tables, _NAMED_MAX))
@@ -232,8 +233,9 @@ def _firings(impact: Impact) -> Iterable[str]:
 
 
 def _undo(impact: Impact) -> Iterable[str]:
-    if impact.undo is not None:
-        how = f" ({_told(impact.undo_how)})" if impact.undo_how else ""
+    if impact.undo is not None and impact.undo is not Undo.NOTHING:
+        how = _told(impact.undo_how).partition(";")[0]
+        how = f" ({how})" if how else ""
         yield _UNDO[impact.undo] + how
 
 
