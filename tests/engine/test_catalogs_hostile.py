@@ -16,6 +16,9 @@ from holdpoint.engine.catalog_rows import condition_of, input_names, statements_
 from holdpoint.engine.catalogs import CatalogUnavailable, read_catalog, read_mark
 from holdpoint.model import limits
 from holdpoint.model.catalog import CatalogRows
+from holdpoint.model.effects import Effect
+from holdpoint.sql import read as read_statement
+from holdpoint.sql.names import Catalog
 from support.servers import fresh_database
 
 pytestmark = pytest.mark.anyio
@@ -285,3 +288,43 @@ def test_names_of_arguments_that_a_caller_gives() -> None:
     assert input_names(None, None) == ()
     assert input_names(["a", ""], None) == ("a", "")
     assert input_names(["a", "b", "c", "d", "e"], ["i", "o", "b", "v", "t"]) == ("a", "c", "d")
+
+
+BUILT_INS_BEHIND = """
+CREATE OPERATOR public.!!! (leftarg = int4, rightarg = int8, function = pg_terminate_backend);
+CREATE OPERATOR public.+++ (leftarg = int4, rightarg = int4, function = int4pl,
+                            restrict = eqsel, join = eqjoinsel);
+CREATE AGGREGATE public.configured(text, bool) (sfunc = set_config, stype = text);
+CREATE AGGREGATE public.total(int) (sfunc = int4pl, stype = int);
+CREATE TABLE t (a tsvector, b text);
+CREATE TRIGGER vector BEFORE INSERT ON t FOR EACH ROW
+    EXECUTE FUNCTION tsvector_update_trigger(a, 'pg_catalog.english', b);
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "effects"),
+    [
+        ("SELECT 1 !!! 2", {Effect.READ, Effect.SERVER_SIDE}),
+        ("SELECT 1 +++ 2", {Effect.READ}),
+        (
+            "SELECT configured(v, false) FROM (VALUES ('off')) AS x (v)",
+            {Effect.READ, Effect.SESSION_ESCAPE, Effect.UNKNOWN},
+        ),
+        ("SELECT total(v) FROM (VALUES (1)) AS x (v)", {Effect.READ}),
+    ],
+)
+async def test_dangerous_built_ins_do_not_hide_behind_what_users_define(
+    postgres18: EmbeddedPostgres, text: str, effects: set[Effect]
+) -> None:
+    with fresh_database(postgres18, BUILT_INS_BEHIND) as name:
+        picture = await read(postgres18.url(database=name))
+    assert read_statement(text, catalog=Catalog(picture)).effects == effects
+    assert {name for _, name in picture.built_ins} == {
+        "pg_terminate_backend",
+        "int4pl",
+        "eqsel",
+        "eqjoinsel",
+        "set_config",
+        "tsvector_update_trigger",
+    }

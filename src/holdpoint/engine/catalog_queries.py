@@ -252,6 +252,28 @@ SELECT DISTINCT t.oid, p.oid
  ORDER BY 1, 2
 """
 
+# The server's own functions that users' objects call: by name the table of built-ins knows them.
+BUILT_INS: Final = """
+WITH called AS (
+    SELECT unnest(ARRAY[o.oprcode, o.oprrest, o.oprjoin]::oid[]) AS oid
+      FROM pg_catalog.pg_operator AS o WHERE o.oid >= 16384
+    UNION
+    SELECT unnest(ARRAY[g.aggtransfn, g.aggfinalfn, g.aggcombinefn, g.aggserialfn, g.aggdeserialfn,
+                        g.aggmtransfn, g.aggminvtransfn, g.aggmfinalfn]::oid[])
+      FROM pg_catalog.pg_aggregate AS g WHERE g.aggfnoid >= 16384
+    UNION
+    SELECT p.prosupport::oid FROM pg_catalog.pg_proc AS p WHERE p.oid >= 16384
+    UNION
+    SELECT t.tgfoid FROM pg_catalog.pg_trigger AS t WHERE NOT t.tgisinternal OR t.tgconstraint = 0
+    UNION
+    SELECT e.evtfoid FROM pg_catalog.pg_event_trigger AS e
+)
+SELECT p.oid, p.proname::text
+  FROM pg_catalog.pg_proc AS p JOIN called AS c ON c.oid = p.oid
+ WHERE NOT {user_function}
+ ORDER BY p.oid
+"""
+
 EVENT_TRIGGERS: Final = """
 SELECT e.evtname::text, e.evtevent::text, e.evtfoid, e.evtenabled::text, e.evttags
   FROM pg_catalog.pg_event_trigger AS e
@@ -409,6 +431,7 @@ class Area(StrEnum):
     TYPES = "types"
     TYPE_CHECKS = "type checks"
     TYPE_FUNCTIONS = "type functions"
+    BUILT_INS = "built-ins"
     EVENT_TRIGGERS = "event triggers"
     ROLES = "roles"
     EXTENSIONS = "extensions"
@@ -421,6 +444,7 @@ QUERIES: Final = {
     Area.EXTENSIONS: EXTENSIONS,
     Area.MEMBERS: MEMBERS,
     Area.ROLES: ROLES,
+    Area.BUILT_INS: BUILT_INS,
     Area.EVENT_TRIGGERS: EVENT_TRIGGERS,
     Area.OPERATORS: OPERATORS,
     Area.CASTS: CASTS,

@@ -70,6 +70,7 @@ class Assembly:
         self._roles: list[model.Role] = []
         self._extensions: list[model.Extension] = []
         self._dependencies: list[model.Dependency] = []
+        self._built_ins: list[tuple[int, str]] = []
         self._takers: Final[dict[Area, Callable[[Rows], None]]] = {
             Area.RELATIONS: self._relations.extend,
             Area.COLUMNS: self._take_columns,
@@ -88,6 +89,7 @@ class Assembly:
             Area.TYPES: self._types.extend,
             Area.TYPE_CHECKS: self._take_type_checks,
             Area.TYPE_FUNCTIONS: self._take_type_functions,
+            Area.BUILT_INS: self._take_built_ins,
             Area.EVENT_TRIGGERS: self._take_event_triggers,
             Area.ROLES: self._take_roles,
             Area.EXTENSIONS: self._take_extensions,
@@ -215,6 +217,9 @@ class Assembly:
         for oid, group in _grouped(rows):
             self._type_functions[oid] = tuple(function for _, function in group)
 
+    def _take_built_ins(self, rows: Rows) -> None:
+        self._built_ins.extend((oid, name) for oid, name in rows)
+
     def _take_event_triggers(self, rows: Rows) -> None:
         for name, event, function, enabled, tags in rows:
             trigger = model.EventTrigger(name, event, function, enabled, tuple(tags or ()))
@@ -262,6 +267,7 @@ class Assembly:
             roles=tuple(self._roles),
             extensions=tuple(self._extensions),
             dependencies=tuple(self._dependencies),
+            built_ins=tuple(self._built_ins),
             mark=mark,
         )
 

@@ -301,6 +301,7 @@ class Dependency:
 class CatalogRows:
     """One consistent picture, read in one transaction.
 
+    ``built_ins`` are oid and name of each function of the server's own that these rows refer to.
     ``version`` is the server's (180001). ``search_path`` and ``role`` are those a fresh session of
     the reader has, ``$user`` resolved. ``schemas`` are all the reader may use. ``mark`` changes
     when the catalog does: a digest that the server computes over what it stores.
@@ -319,4 +320,5 @@ class CatalogRows:
     roles: tuple[Role, ...] = ()
     extensions: tuple[Extension, ...] = ()
     dependencies: tuple[Dependency, ...] = ()
+    built_ins: tuple[tuple[int, str], ...] = ()
     mark: str = ""

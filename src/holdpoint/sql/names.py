@@ -87,6 +87,11 @@ class Catalog:
             self._dependents.setdefault(dependency.on, []).append(dependency)
 
     def _index_functions(self) -> None:
+        for oid, name in self.rows.built_ins:
+            # By oid only, where users' objects refer to them; the table of built-ins judges them.
+            self._functions[oid] = Function(
+                oid=oid, schema="pg_catalog", name=name, body=f"SELECT pg_catalog.{name}()"
+            )
         for function in self.rows.functions:
             self._functions_named.setdefault(function.name, []).append(function)
         for data_type in self.rows.types:
@@ -121,7 +126,7 @@ class Catalog:
         return self._relations.get(oid)
 
     def function(self, oid: int) -> Function | None:
-        """The user's or extension's function of that oid."""
+        """The function of that oid: a user's, an extension's, or a built-in one that they call."""
         return self._functions.get(oid)
 
     def data_type(self, oid: int) -> DataType | None:

@@ -117,9 +117,11 @@ def direct_of(catalog: Catalog, node: NodeKey, paths: Paths) -> Direct:
 def _read_node(catalog: Catalog, node: NodeKey, paths: Paths) -> Direct:
     if node.kind == "function":
         function = catalog.function(node.oid)
-        if function is None:
-            return _built_in(catalog, node.oid)
-        return _function(catalog, function, paths)
+        if function is not None:
+            return _function(catalog, function, paths)
+        hidden = Direct()
+        hidden.unknowns.append(f"calls a function (oid {node.oid}) that the catalog does not show")
+        return hidden
     if node.kind == "type":
         return _type(catalog, node.oid)
     if node.kind == "event":
@@ -361,17 +363,6 @@ def _function(catalog: Catalog, function: Function, paths: Paths) -> Direct:
         direct.rows_max = None
     if code.ends_transactions:
         direct.effects.add(Effect.SESSION_ESCAPE)
-    return direct
-
-
-def _built_in(catalog: Catalog, oid: int) -> Direct:
-    """A function of the server's own, behind an operator, an aggregate or a trigger of a user's."""
-    direct = Direct()
-    name = catalog.built_in_name(oid)
-    if name:
-        read_text(direct, catalog, QUALIFIED, f"SELECT pg_catalog.{name}()")
-    else:
-        direct.unknowns.append(f"calls a function (oid {oid}) that the catalog does not show")
     return direct
 
 
