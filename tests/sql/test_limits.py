@@ -35,6 +35,7 @@ BOMBS = {
     "behind a quoted name": lambda n: 'SELECT "a\'", ' + "1+" * n + "1",
     "behind a comment": lambda n: "SELECT 1 -- '\n, " + "1+" * n + "1",
     "behind a nested comment": lambda n: "SELECT /* /* */ ' */ " + "1+" * n + "1",
+    "a name that begins like a space and an or": lambda n: "SELECT 1" + "+\u3000or" * n,
     "after a word that ends in e": lambda n: "SELECT date'\\', " + "1+" * n + "1",
 }
 

@@ -23,10 +23,11 @@ from holdpoint.model.limits import (
 
 # One alternative per lexical form that hides its content, unterminated ones to the end of the
 # text (the parser refuses those anyway). Everything is possessive: no backtracking, linear time.
-# A literal goes on after white space with a line break, in the form it began with.
+# A literal goes on after white space with a line break, in the form it began with. White space is
+# eaten in front of what follows it: measured, that halves the time a text takes.
 _GAP = r"(?:[ \t\f\v]*+(?:--[^\n\r]*+)?+[\n\r]\s*+(?:--[^\n\r]*+[\n\r]\s*+)*+)"
 _TOKEN: Final = re.compile(
-    rf"""
+    rf"""[ \t\n\r\f\v]*+(?:
       (?P<escape>[eE]'(?:[^'\\]|\\.|''|'{_GAP}')*+(?:'|\Z))
     | (?P<plain>'(?:[^']|''|'{_GAP}')*+(?:'|\Z))
     | (?P<quoted>"[^"]*+(?:"|\Z))
@@ -34,20 +35,20 @@ _TOKEN: Final = re.compile(
         (?:(?!\$(?P=tag)\$).)*+(?:\$(?P=tag)\$|\Z))
     | (?P<line>--[^\n\r]*+)
     | (?P<open>/\*)
+    | (?P<or>[oO][rR](?![A-Za-z0-9_$\x80-\U0010ffff]))
+    | (?P<stacking>(?i:union|intersect|except|join)(?![A-Za-z0-9_$\x80-\U0010ffff]))
     | (?P<word>[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$\x80-\U0010ffff]*+)
     | (?P<number>\$?[0-9][A-Za-z0-9_.]*+)
     | (?P<separator>[,;])
     | (?P<enter>[(\[])
     | (?P<leave>[)\]])
-    | (?P<space>\s++)
+    | (?P<end>\Z)
     | (?P<sign>::|.)
-    """,
+    )""",
     re.VERBOSE | re.DOTALL,
 )
 _COMMENT_EDGE: Final = re.compile(r"/\*|\*/")
 _OPERATOR_RUN: Final = re.compile(r"[-+*/<>=~!@\#%^&|`?]{64,}+")
-# Words that stack trees from the left in spite of commas between them.
-_STACKING: Final = frozenset(("union", "intersect", "except", "join"))
 
 
 def obstacle(text: str, size: int) -> str:
@@ -86,47 +87,77 @@ class _Level:
 
 def _chains(text: str) -> str:
     """Bound the depth of the tree by counting tokens, without knowing the grammar."""
-    level = _Level()
-    open_levels: list[_Level] = []
-    stacked = tokens = at = 0
-    end = len(text)
-    while at < end:
-        match = _TOKEN.match(text, at)
-        if match is None:
-            return "the text has a form that the reader cannot scan"
-        at = match.end()
-        kind = match.lastgroup
-        if kind == "space" or kind == "line":
-            continue
-        if kind == "open":
-            at = _comment_end(text, at)
-            if at < 0:
-                return f"comments are nested more than {NESTING_DEPTH_MAX} deep"
-            continue
-        tokens += 1
-        if kind == "separator":
-            level.next_item()
-            continue
-        level.chain += 1
-        if kind == "word":
-            word = match.group().lower()
-            if word in _STACKING:
-                stacked += 1
-            elif word == "or":  # the parser makes one flat list of them
-                level.next_item()
-        elif kind == "enter":
-            open_levels.append(level)
-            level = _Level()
-        elif kind == "leave" and open_levels:
-            level.next_item()
-            inside = level.best
-            level = open_levels.pop()
-            level.inside = max(level.inside, inside)
-        if level.chain + level.inside + stacked > PARSE_CHAIN_MAX:
-            return f"a chain of more than {PARSE_CHAIN_MAX:,} tokens nests too deeply to be read"
-        if tokens > PARSE_TOKENS_MAX:
-            return f"the text has more than {PARSE_TOKENS_MAX:,} tokens"
+    chains = _Chains()
+    at = 0
+    while at < len(text):
+        opened = chains.scan(text, at)
+        if opened < 0:
+            return chains.reason
+        at = _comment_end(text, opened)
+        if at < 0:
+            return f"comments are nested more than {NESTING_DEPTH_MAX} deep"
     return ""
+
+
+class _Chains:
+    """How deep the tree of what was scanned can be, and how many tokens it has.
+
+    Words such as UNION and JOIN, ``stacked``, put trees on top of one another in spite of commas
+    between them.
+    """
+
+    def __init__(self) -> None:
+        self.level = _Level()
+        self.open_levels: list[_Level] = []
+        self.stacked = 0
+        self.tokens = 0
+        self.reason = ""
+
+    def scan(self, text: str, start: int) -> int:
+        """Count from ``start`` to where a comment opens or the text ends; -1 with a reason."""
+        level = self.level
+        stacked = self.stacked
+        tokens = self.tokens
+        at = start
+        for match in _TOKEN.finditer(text, start):
+            if match.start() != at:
+                self.reason = "the text has a form that the reader cannot scan"
+                return -1
+            at = match.end()
+            kind = match.lastgroup
+            if kind == "line" or kind == "end":
+                continue
+            if kind == "open":
+                break
+            tokens += 1
+            if kind == "separator":
+                level.next_item()
+                continue
+            level.chain += 1
+            if kind == "stacking":
+                stacked += 1
+            elif kind == "or":  # the parser makes one flat list of them
+                level.next_item()
+            elif kind == "enter":
+                self.open_levels.append(level)
+                level = _Level()
+            elif kind == "leave" and self.open_levels:
+                level.next_item()
+                inside = level.best
+                level = self.open_levels.pop()
+                level.inside = max(level.inside, inside)
+            if level.chain + level.inside + stacked > PARSE_CHAIN_MAX:
+                self.reason = (
+                    f"a chain of more than {PARSE_CHAIN_MAX:,} tokens nests too deeply to be read"
+                )
+                return -1
+            if tokens > PARSE_TOKENS_MAX:
+                self.reason = f"the text has more than {PARSE_TOKENS_MAX:,} tokens"
+                return -1
+        self.level = level
+        self.stacked = stacked
+        self.tokens = tokens
+        return at
 
 
 def _comment_end(text: str, at: int) -> int:
