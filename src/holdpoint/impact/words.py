@@ -68,16 +68,6 @@ def sentences(impact: Impact, reading: Reading) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def beyond(impact: Impact) -> str:
-    """What a count of the statement's own rows does not show, in one line; empty without it."""
-    outside = [each for each in impact.firings if each.outside]
-    said = _cascades(impact.cascades)
-    if outside:
-        names = listed([f"`{clip(each.name)}`" for each in outside], 2)
-        said.append(f"sets off {names}, which reaches outside")
-    return "; ".join(said)
-
-
 def figure_words(figure: Figure, *, at_most: bool = False, what: str = "row") -> str:
     """``48,211 rows (counted)``, ``about 48,211 rows (estimate)``, ``at most 1 row``."""
     if figure.value is None:

@@ -12,7 +12,7 @@ from holdpoint.model.hold import Answer, Hold, HoldState
 from holdpoint.model.impact import Basis
 from holdpoint.model.steps import Refused
 from holdpoint.policy.bounds import writers_of
-from holdpoint.policy.words import described
+from holdpoint.policy.words import clipped, described
 
 # SQLSTATE class HP is ours: classes that start with I-Z are left to implementations (ISO/IEC
 # 9075-2, subclause 24.1). The others are the server's own (manual, appendix A).
@@ -213,11 +213,15 @@ def summary_of(case: Case, decision: Decision) -> str:
 
 
 def hold_detail(hold: Hold) -> str:
-    """Return who must answer a hold, and until when."""
+    """Return who must answer a hold, until when, and what the summary does not say."""
     code = hold.findings[0].code if hold.findings else ""
-    rules = ", ".join(f"`{rule}`" for rule in orjson.loads(hold.case_json).get("rules", ()))
+    case = orjson.loads(hold.case_json)
+    rules = ", ".join(f"`{rule}`" for rule in case.get("rules", ()))
+    # The first sentence says what the summary does; people read all of them on the page.
+    words = case.get("impact", {}).get("words", ())[1:2]
+    more = f"{clipped(words[0])}; " if words else ""
     return (
-        f"rule {rules} ({code}); hold {hold.id}; expires at {hold.expires_at:%H:%M} UTC; "
+        f"{more}rule {rules} ({code}); hold {hold.id}; expires at {hold.expires_at:%H:%M} UTC; "
         f"approvals needed: {_needed(hold.need)}"
     )
 

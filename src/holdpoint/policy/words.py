@@ -8,6 +8,7 @@ from holdpoint.model.effects import Access, Effect, Statement
 from holdpoint.model.impact import Basis, Figure
 
 NAME_CHARS_MAX: Final = 120  # chosen: PostgreSQL folds names to 63 bytes; two of them and a dot
+SENTENCE_CHARS_MAX: Final = 200  # chosen: a detail that is read in a terminal
 
 EFFECT_WORDS: Final[dict[Effect, str]] = {
     Effect.READ: "reading",
@@ -29,6 +30,12 @@ def quoted(text: str) -> str:
     if len(flat) > NAME_CHARS_MAX:
         flat = flat[: NAME_CHARS_MAX - 1] + "…"
     return f"`{flat}`"
+
+
+def clipped(text: str) -> str:
+    """Words of our own, on one line and not endless."""
+    flat = plain(text)
+    return flat if len(flat) <= SENTENCE_CHARS_MAX else flat[: SENTENCE_CHARS_MAX - 1] + "…"
 
 
 def plain(text: str) -> str:
