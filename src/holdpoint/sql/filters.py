@@ -15,6 +15,7 @@ from holdpoint.model.catalog import RelationKind
 from holdpoint.model.limits import FILTER_DEPTH_MAX, PARTNER_HOPS_MAX, SUBQUERY_LIMIT_ROWS_MAX
 from holdpoint.sql.keys import limit_of
 from holdpoint.sql.operands import follows, range_of, tests_by_call
+from holdpoint.sql.regions import always_true, unqualified
 from holdpoint.sql.subqueries import aggregates, conjuncts, follows_key, is_average, may_give
 from holdpoint.sql.targets import (
     NOTHING_KNOWN,
@@ -27,7 +28,6 @@ from holdpoint.sql.targets import (
     own_columns,
 )
 from holdpoint.sql.tautologies import (
-    always_true,
     has_parameter,
     has_query,
     leaves_no_gap,
@@ -212,10 +212,10 @@ def _boolean(node: Node, target: Target, negated: bool, depth: int) -> bool:
         return any(_effective(arg, target, negated, depth) for arg in args)
     if not all(_effective(arg, target, negated, depth) for arg in args):
         return False
-    whole: Node = {"BoolExpr": node}
+    whole = unqualified({"BoolExpr": node}, target.schema, target.name)
     if always_true(whole, negated):
         return False
-    found = _alternatives(args, negated)
+    found = _alternatives(whole["BoolExpr"]["args"], negated)
     tests = [simple_test(arg, turned) for arg, turned in found]
     return not leaves_no_gap([test for test in tests if test is not None])
 

@@ -131,10 +131,13 @@ class Target:
         self.sources = sources
         self.names = names
         self.relname: str = relation.get("relname", "")
+        self.schema: str = relation.get("schemaname", "")
         self.name = alias_of(relation)
         # A CTE of its name does not hide what is changed.
         self.relation: Relation | None = names.walk.relation_of(relation) if names.walk else None
         self.hops = 0  # partners of partners looked at on the way here
+        if not self.schema and self.relation is not None:
+            self.schema = self.relation.schema
         self.is_outer = False  # seen from inside a subquery
         self.alone = not sources
         self.selves: set[str] = {self.relname}

@@ -78,7 +78,7 @@ def _meets_all(symbol: str, value: str, is_similar: bool) -> bool:
     return False
 
 
-def _values(node: Any) -> list[Any]:
+def list_values(node: Any) -> list[Any]:
     """The operands a list compares with: ``ARRAY[...]``, ``'{...}'`` or ``(...)``."""
     inner = node
     while isinstance(inner, dict) and "TypeCast" in inner:
@@ -189,13 +189,13 @@ def meets_everything(node: Node, negated: bool, known: Range | None = None) -> b
     if negated:
         symbol = OPPOSITE.get(symbol, "")
     if kind == "AEXPR_IN":
-        found = [_pattern(value) for value in _values(other)]
+        found = [_pattern(value) for value in list_values(other)]
         if symbol == "=":
             return _says_both(found)
         return all(_keeps_all("<>", value, known) for value in found)
     if kind in ("AEXPR_OP_ANY", "AEXPR_OP_ALL"):
         every = (kind == "AEXPR_OP_ALL") != negated
-        found = [_pattern(value) for value in _values(other)]
+        found = [_pattern(value) for value in list_values(other)]
         if symbol == "<>" and not every:
             return len(found) != 1 or found[0] is None  # different from one of several
         met = [
@@ -224,7 +224,7 @@ _CONTAINS: Final = frozenset(("@>", "?&"))
 def list_items(node: Node) -> list[Any]:
     """The operands of ``IN`` and ``ANY`` lists; nothing for other comparisons."""
     if node["kind"] in ("AEXPR_IN", "AEXPR_OP_ANY"):
-        return _values(node.get("rexpr"))
+        return list_values(node.get("rexpr"))
     return []
 
 
@@ -245,7 +245,7 @@ _SAME_AS_INSIDE: Final[dict[str, bool]] = {
 }
 
 
-def _signed(node: Node, negated: bool) -> tuple[bytes, bool]:
+def signed(node: Node, negated: bool) -> tuple[bytes, bool]:
     """A test as text without its NOT, and whether it had one."""
     test: Node = node.get("BooleanTest", {})
     if test and test["booltesttype"] in _SAME_AS_INSIDE:
@@ -265,7 +265,7 @@ def _signed(node: Node, negated: bool) -> tuple[bytes, bool]:
             symbol, turned = opposite, not turned
         symbol = symbol.removeprefix("NOT ")
         left, right = compared.get("lexpr"), compared.get("rexpr")
-        if kind == "AEXPR_OP" and symbol in MIRRORED and _text_of(left) > _text_of(right):
+        if kind == "AEXPR_OP" and symbol in MIRRORED and node_text(left) > node_text(right):
             compared = {**compared, "lexpr": right, "rexpr": left}
             symbol = MIRRORED[symbol]
             if symbol > OPPOSITE[symbol]:
@@ -273,10 +273,10 @@ def _signed(node: Node, negated: bool) -> tuple[bytes, bool]:
         name = [{"String": {"sval": symbol}}]
         node = {"A_Expr": {**compared, "kind": kind, "name": name}}
         negated = negated != turned
-    return _text_of(node), negated
+    return node_text(node), negated
 
 
-def _text_of(node: Any) -> bytes:
+def node_text(node: Any) -> bytes:
     """A node as text, without where it stood."""
     try:
         return _LOCATION.sub(b"", orjson.dumps(node, option=orjson.OPT_SORT_KEYS))
@@ -284,102 +284,15 @@ def _text_of(node: Any) -> bytes:
         return str(id(node)).encode()
 
 
-def always_true(node: Node, negated: bool) -> bool:
-    """Whether a condition holds for every truth of the tests in it, NULL aside.
-
-    ``a = 1 OR (a <> 1 AND b = 2) OR b <> 2``: tests are told apart by their text, however their
-    negation is written, and constants and questions for NULL inside an AND are taken as true.
-    Conditions of many tests are only searched for a test beside its own negation.
-    """
-    atoms: dict[bytes, int] = {}
-    formula = _formula(node, negated, atoms, 0)
-    if formula is None:
-        return True
-    if len(atoms) > _ATOMS_MAX:
-        return _has_opposites(formula)
-    return all(_holds(formula, bits) for bits in range(1 << len(atoms)))
-
-
-_ATOMS_MAX: Final = 7  # chosen: 128 rows of a truth table
-
-# (operator, number of an atom + 1 with its sign, parts)
-Formula = tuple[str, int, list[Any]]
-
-
-def _formula(node: Node, negated: bool, atoms: dict[bytes, int], depth: int) -> Formula | None:
-    """A condition over numbered atoms, its NOTs moved to them; None when it nests too deep."""
-    if depth > NESTING_DEPTH_MAX:
-        return None
-    inner: Node | None = node.get("BoolExpr")
-    if inner is not None:
-        if inner["boolop"] == "NOT_EXPR":
-            return _formula(inner["args"][0], not negated, atoms, depth + 1)
-        is_and = (inner["boolop"] == "AND_EXPR") != negated
-        parts: list[Any] = []
-        for arg in inner["args"]:
-            if is_and and _taken_as_true(arg, negated):
-                continue
-            part = _formula(arg, negated, atoms, depth + 1)
-            if part is None:
-                return None
-            parts.append(part)
-        return ("and" if is_and else "or", 0, parts)
-    text, sign = _signed(node, negated)
-    number = atoms.setdefault(text, len(atoms)) + 1
-    return ("atom", -number if sign else number, [])
-
-
-def _taken_as_true(node: Node, negated: bool) -> bool:
-    """``1 = 1`` and ``id IS NOT NULL`` in an AND; nothing that names a column beside."""
-    test: Node = node.get("NullTest", {})
-    if test:
-        is_not_null: bool = test["nulltesttype"] == "IS_NOT_NULL"
-        return is_not_null != negated
-    stack: list[Any] = [node]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, list):
-            stack.extend(item)
-        elif isinstance(item, dict):
-            if "ColumnRef" in item or "SubLink" in item:
-                return False
-            stack.extend(item.values())
-    return True
-
-
-def _holds(formula: Formula, bits: int) -> bool:
-    kind, number, parts = formula
-    if kind == "atom":
-        return bool(bits >> (abs(number) - 1) & 1) == (number > 0)
-    if kind == "and":
-        return all(_holds(part, bits) for part in parts)
-    return any(_holds(part, bits) for part in parts)
-
-
-def _has_opposites(formula: Formula) -> bool:
-    """Whether an OR has a test and its negation among its alternatives."""
-    seen: set[int] = set()
-    stack = [formula]
-    while stack:
-        kind, number, parts = stack.pop()
-        if kind == "or" or (kind == "and" and len(parts) == 1):
-            stack.extend(parts)
-        elif kind == "atom":
-            if -number in seen:
-                return True
-            seen.add(number)
-    return False
-
-
 def simple_test(node: Node, negated: bool) -> Test | None:
     """``(what is compared, operator, the other side)`` as texts; None for other tests."""
     test = node.get("NullTest")
     if test is not None:
         is_null = (test["nulltesttype"] == "IS_NULL") != negated
-        return _text_of(test["arg"]).decode(), "=" if is_null else "<>", "NULL"
+        return node_text(test["arg"]).decode(), "=" if is_null else "<>", "NULL"
     column = node.get("ColumnRef")
     if column is not None:
-        return _text_of(node).decode(), "<>" if negated else "=", "true"
+        return node_text(node).decode(), "<>" if negated else "=", "true"
     compared = node.get("A_Expr")
     if compared is None or compared["kind"] not in ("AEXPR_OP", "AEXPR_LIKE", "AEXPR_IN"):
         return None
@@ -390,13 +303,13 @@ def simple_test(node: Node, negated: bool) -> Test | None:
         symbol = OPPOSITE[symbol] if negated else symbol
         if symbol == "=" and len(items) != 1:
             return None
-        other = _other_text(items[0]) if len(items) == 1 else _text_of(right).decode()
-        return _text_of(left).decode(), symbol, other
+        other = _other_text(items[0]) if len(items) == 1 else node_text(right).decode()
+        return node_text(left).decode(), symbol, other
     if symbol in MIRRORED and _swapped(left, right):
         left, right, symbol = right, left, MIRRORED[symbol]
     if negated:
         symbol = OPPOSITE.get(symbol, "")
-    return (_text_of(left).decode(), symbol, _other_text(right)) if symbol else None
+    return (node_text(left).decode(), symbol, _other_text(right)) if symbol else None
 
 
 def _swapped(left: Any, right: Any) -> bool:
@@ -405,7 +318,7 @@ def _swapped(left: Any, right: Any) -> bool:
         return True
     both = isinstance(left, dict) and isinstance(right, dict)
     if both and "ColumnRef" in left and "ColumnRef" in right:
-        return _text_of(left) > _text_of(right)
+        return node_text(left) > node_text(right)
     return False
 
 
@@ -413,7 +326,7 @@ def _other_text(node: Any) -> str:
     """A comparable form of an operand: numbers as numbers, quoted texts with a quote before."""
     value = signed_constant(node)
     if value is None:
-        return f"?{_text_of(node).decode()}"
+        return f"?{node_text(node).decode()}"
     is_text = isinstance(node, dict) and "sval" in node.get("A_Const", {})
     return f"'{value}" if is_text else value
 
