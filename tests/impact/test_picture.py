@@ -237,7 +237,11 @@ def test_lists_longer_than_the_limit_are_said_to_be_cut() -> None:
 
 
 CALL = Function(
-    oid=20_000, schema="public", name="call", language="plpgsql", body="PERFORM http_get('x')"
+    oid=20_000,
+    schema="public",
+    name="call",
+    language="plpgsql",
+    body="BEGIN PERFORM pg_notify('x', ''); END",
 )
 
 
@@ -278,7 +282,7 @@ def test_a_trigger_that_reaches_outside_cannot_be_undone() -> None:
     )
     impact = told("DELETE FROM orders", known)
     assert impact.undo_how == "`hook` reaches beyond the tables"
-    assert impact.firings[0].does == ("calls a web address (`http`)",)
+    assert impact.firings[0].does == ("sends a notification",)
 
 
 def test_what_functions_do_can_be_told_by_someone_who_reads_them() -> None:

@@ -152,7 +152,7 @@ def test_a_firing_says_when_and_what(shop: Shop) -> None:
 
     gone = firings(shop, "DELETE FROM lines")["lines_gone"]
     assert gone.when == "after delete, each statement"
-    assert gone.does == ("notifies other sessions (`pg_notify`)",)
+    assert gone.does == ("sends a notification",)
     assert gone.outside
 
 

@@ -1,7 +1,7 @@
-"""What a function does, told by the names in its body: a quick look, not a reading.
+"""What code behind a trigger or rule does: functions as they are read, rules by names in them.
 
-It says too much rather than too little: a name in a comment counts, and what the look cannot see
-into (SQL put together at run time, other languages, escaped names) is said to reach anything.
+The look at names says too much rather than too little: a name in a comment counts, and what it
+cannot see into (SQL put together at run time, escaped names) is said to reach anything.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from holdpoint.model.catalog import Function
 from holdpoint.model.limits import BODY_NAMES_CHARS_MAX
+from holdpoint.sql.consequences import summary
 from holdpoint.sql.names import Catalog
 
 Summary = Callable[[int], tuple[tuple[str, ...], bool]]
@@ -50,7 +50,6 @@ _WORDS_OF_WRITES: Final = {
 _NO_TABLE: Final = frozenset(("of", "set", "on", "or", "then", "skip", "nowait"))
 _DYNAMIC: Final = re.compile(r"\bexecute\b(?!\s+(?:function|procedure)\b)", re.I)
 _ESCAPED: Final = re.compile(r"\bu&\s*[\"']", re.I)
-_READABLE: Final = frozenset(("sql", "plpgsql"))
 
 
 def names_in(text: str) -> tuple[tuple[str, ...], bool]:
@@ -75,23 +74,12 @@ def names_in(text: str) -> tuple[tuple[str, ...], bool]:
     return tuple(found), outside
 
 
-def by_names(catalog: Catalog) -> Summary:
-    """The summary that only looks at names; where effects are read, they say it better."""
+def by_effects(catalog: Catalog) -> Summary:
+    """What the reader finds in a function's body, and in those of the functions that it calls."""
 
-    def summary(oid: int) -> tuple[tuple[str, ...], bool]:
-        function = catalog.function(oid)
-        if function is None:
-            if 0 < oid < FIRST_USER_OID:
-                return ("a built-in function",), False
-            return ("what it does cannot be seen",), True
-        return _of_function(function)
+    def told(oid: int) -> tuple[tuple[str, ...], bool]:
+        if oid in range(1, FIRST_USER_OID) and catalog.function(oid) is None:
+            return ("a built-in function",), False
+        return summary(catalog, oid)
 
-    return summary
-
-
-def _of_function(function: Function) -> tuple[tuple[str, ...], bool]:
-    if function.language == "internal":
-        return ("a built-in function",), False
-    if function.language not in _READABLE:
-        return (f"written in `{function.language}`, which cannot be read: may do anything",), True
-    return names_in(function.body)
+    return told

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from holdpoint.impact.bodies import Summary, by_names
+from holdpoint.impact.bodies import Summary, by_effects
 from holdpoint.impact.cascades import Cascades, cascades_of
 from holdpoint.impact.definitions_work import Answer, heavier, work_of, work_of_other
 from holdpoint.impact.dependents import dependents_of
@@ -82,7 +82,7 @@ def describe(
     """Say how much ``reading`` would change, as far as its text and ``catalog`` tell. Never raises.
 
     ``summary`` tells what a function does (its oid to words, and whether it reaches outside the
-    database); without it only names in bodies are looked at. ``own_role`` is the agent's role at
+    database); without it the reader reads its body. ``own_role`` is the agent's role at
     the database; without it the catalog reader's counts as that.
     """
     failed: dict[str, None] = {}
@@ -95,7 +95,7 @@ def describe(
     if catalog is None:
         _say_what_is_missing(reading, loads, failed)
     else:
-        cascades, firings = _set_off(statements, loads, catalog, summary or by_names(catalog))
+        cascades, firings = _set_off(statements, loads, catalog, summary or by_effects(catalog))
         dependents = _dependents(statements, catalog, failed)
         if cascades.cut:
             failed["more cascades follow than are listed here"] = None

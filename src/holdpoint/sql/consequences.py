@@ -256,11 +256,29 @@ def _stable(relation: Relation) -> tuple[object, ...]:
 
 
 def summary(catalog: Catalog, function: int) -> tuple[tuple[str, ...], bool]:
-    """What a function does, in words, and whether that reaches outside the database's tables."""
+    """What a function does, in words, and whether that reaches outside the database's tables.
+
+    What cannot be read may reach anywhere.
+    """
     closure = closure_of(catalog, NodeKey("function", function), catalog.paths)
     words = dict(closure.outside)
     for use in closure.uses:
         if use.verb in ROWS_CHANGE:
             words[f"{use.verb.value}s {use.schema}.{use.name}"] = None
+    for effect in _WORDS:
+        if effect in closure.effects:
+            words[_WORDS[effect]] = None
     words.update(closure.unknowns)
-    return tuple(words), bool(closure.outside)
+    on_server = Effect.SERVER_SIDE in closure.effects
+    return tuple(words), bool(closure.outside or closure.unknowns or on_server)
+
+
+# What no list of relations tells of a function.
+_WORDS: Final[dict[Effect, str]] = {
+    Effect.DDL: "defines objects",
+    Effect.DESTRUCTIVE: "drops or empties objects",
+    Effect.PRIVILEGE: "changes who may do what",
+    Effect.SESSION_ESCAPE: "changes its session",
+    Effect.SERVER_SIDE: "acts on the server",
+    Effect.EXHAUSTION: "waits or takes locks",
+}
