@@ -326,7 +326,33 @@ def sub_link(walk: Walk, node: Node, key: str) -> None:
     operator: list[Any] | None = node.get("operName")
     if operator:
         check_operator(walk, operator)
+    elif "testexpr" in node:  # x IN (SELECT ...)
+        _note_equality(walk)
     walk.rest(node, "operName")
+
+
+def _note_equality(walk: Walk) -> None:
+    """An equality that no operator spells: the server looks it up by the name `=`.
+
+    DISTINCT, GROUP BY, UNION and the like do not: they use the type's operator class, which takes a
+    superuser to define (manual, CREATE OPERATOR CLASS).
+    """
+    if walk.catalog is not None:
+        _note_symbol(walk, "=")
+
+
+def case(walk: Walk, node: Node, key: str) -> None:
+    """CASE x WHEN y compares."""
+    if "arg" in node:
+        _note_equality(walk)
+    walk.stack.append(node)
+
+
+def join(walk: Walk, node: Node, key: str) -> None:
+    """JOIN ... USING and NATURAL JOIN compare."""
+    if "usingClause" in node or node.get("isNatural", False):
+        _note_equality(walk)
+    walk.stack.append(node)
 
 
 def table_sample(walk: Walk, node: Node, key: str) -> None:
@@ -359,9 +385,9 @@ _SKIPPED: Final = (
     "authrole ReturningOption"
 )
 _PLAIN: Final = (
-    "A_ArrayExpr A_Indices BoolExpr BooleanTest CaseExpr CaseWhen CoalesceExpr "
+    "A_ArrayExpr A_Indices BoolExpr BooleanTest CaseWhen CoalesceExpr "
     "CollateClause ColumnDef CommonTableExpr Constraint CTECycleClause CTESearchClause DefElem "
-    "FunctionParameter GroupingFunc GroupingSet IndexElem InferClause JoinExpr JsonAggConstructor "
+    "FunctionParameter GroupingFunc GroupingSet IndexElem InferClause JsonAggConstructor "
     "JsonArgument JsonArrayAgg JsonArrayConstructor JsonArrayQueryConstructor JsonBehavior "
     "JsonFuncExpr JsonIsPredicate JsonKeyValue JsonObjectAgg JsonObjectConstructor JsonOutput "
     "JsonParseExpr JsonScalarExpr JsonSerializeExpr JsonTable JsonTableColumn JsonTablePathSpec "
@@ -388,6 +414,8 @@ def _table() -> dict[str, Handler]:
     table["FuncCall"] = call
     for field in ("TypeName", "typeName", "argType", "returnType"):
         table[field] = type_name
+    table["CaseExpr"] = case
+    table["JoinExpr"] = join
     table["SortBy"] = sort_by
     table["SubLink"] = sub_link
     table["PartitionCmd"] = partition_command

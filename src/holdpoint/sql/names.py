@@ -22,9 +22,6 @@ from holdpoint.model.catalog import (
 SYSTEM_SCHEMAS: Final = frozenset(("pg_catalog", "information_schema", "pg_toast"))
 """Schemas whose objects the shipped table of built-ins speaks of, not a catalog's picture."""
 
-# Operators that the server applies without being told: to sort, group, join and compare with IN.
-_IMPLICIT_SYMBOLS: Final = frozenset(("=", "<", ">", "<=", ">=", "<>"))
-
 
 class Paths:
     """The search paths that a session may have; ``anywhere`` when it could be any other, too."""
@@ -98,9 +95,6 @@ class Catalog:
             self._types_named.setdefault(data_type.name, []).append(data_type)
         for operator in self.rows.operators:
             self._operators.setdefault(operator.symbol, []).append(operator)
-            if operator.symbol in _IMPLICIT_SYMBOLS:
-                for oid in self.own_types(operator.left, operator.right):
-                    self._implicit.setdefault(oid, []).append(operator.function)
         for cast in self.rows.casts:
             self._casts_to.setdefault(cast.target, []).append(cast)
             if not self._is_own(cast.target):
@@ -239,7 +233,7 @@ class Catalog:
         return tuple(self._casts_to.get(oid, ()))
 
     def applied_to(self, oid: int) -> tuple[int, ...]:
-        """Functions the server may call by itself for values of a type: casts, comparisons."""
+        """Functions of casts that the server may apply by itself to values of a type."""
         return tuple(self._implicit.get(oid, ()))
 
 
