@@ -292,7 +292,7 @@ def test_names_of_arguments_that_a_caller_gives() -> None:
 
 BUILT_INS_BEHIND = """
 CREATE OPERATOR public.!!! (leftarg = int4, rightarg = int8, function = pg_terminate_backend);
-CREATE OPERATOR public.+++ (leftarg = int4, rightarg = int4, function = int4pl,
+CREATE OPERATOR public.=+= (leftarg = int4, rightarg = int4, function = int4eq,
                             restrict = eqsel, join = eqjoinsel);
 CREATE AGGREGATE public.configured(text, bool) (sfunc = set_config, stype = text);
 CREATE AGGREGATE public.total(int) (sfunc = int4pl, stype = int);
@@ -306,7 +306,7 @@ CREATE TRIGGER vector BEFORE INSERT ON t FOR EACH ROW
     ("text", "effects"),
     [
         ("SELECT 1 !!! 2", {Effect.READ, Effect.SERVER_SIDE}),
-        ("SELECT 1 +++ 2", {Effect.READ}),
+        ("SELECT 1 =+= 2", {Effect.READ}),
         (
             "SELECT configured(v, false) FROM (VALUES ('off')) AS x (v)",
             {Effect.READ, Effect.SESSION_ESCAPE, Effect.UNKNOWN},
@@ -322,6 +322,7 @@ async def test_dangerous_built_ins_do_not_hide_behind_what_users_define(
     assert read_statement(text, catalog=Catalog(picture)).effects == effects
     assert {name for _, name in picture.built_ins} == {
         "pg_terminate_backend",
+        "int4eq",
         "int4pl",
         "eqsel",
         "eqjoinsel",
