@@ -151,6 +151,20 @@ def test_targets() -> None:
     assert config.advice == ()
 
 
+def test_figures_of_a_target() -> None:
+    text = (
+        "[targets.shop]\nexact_rows = '2s'\nread_cost_over = 100000\n"
+        "[targets.shop.tiers.write]\naccess = 'read-write'\nurl = 'env:X'\n"
+        "probe_url = 'file:probe'\n"
+    )
+    (target,) = read(text).targets
+    assert (target.exact_rows_s, target.read_cost_over) == (2.0, 100_000)
+    assert target.tiers[0].probe_source.endswith("/probe")
+    (usual,) = read(SMALLEST).targets
+    assert (usual.exact_rows_s, usual.read_cost_over) == (None, None)
+    assert usual.tiers[0].probe_source == ""
+
+
 def test_rules() -> None:
     bulk, cache = read(WHOLE).policy.rules
     assert bulk.then is Verdict.HOLD
@@ -277,6 +291,9 @@ def test_plain_text_for_other_machines_must_be_spelled_out() -> None:
         ("[holds]\nwait='9000000d'\n" + SMALLEST, "cannot read the duration"),
         ("[policy]\nwrite_rows_max=-1\n" + SMALLEST, "must be at least 0"),
         ("[policy]\nwrite_rows_max=true\n" + SMALLEST, "must be a whole number"),
+        ("targets.shop.exact_rows='5min'\n" + SMALLEST, "keeps an agent waiting"),
+        ("targets.shop.exact_rows='soon'\n" + SMALLEST, "cannot read the duration `soon`"),
+        ("targets.shop.read_cost_over=-1\n" + SMALLEST, "must be at least 0"),
         ("x = [\n", "not TOML"),
         ("[targets]\n[targets]\n", "not TOML: cannot declare"),
     ],
@@ -291,6 +308,7 @@ def test_other_mistakes(text: str, words: str) -> None:
         ("grants = { orders = ['selct'] }", "did you mean `select`?"),
         ("grants = { orders = ['insert'] }", "`insert` is more than access `read-only` gives"),
         ("grants = 3", "`grants` must be a table"),
+        ("probe_url = 'mysql://h/d'", "a URL starts with"),
         ("agents = [3]", "must be text"),
         ("acess = 'owner'", "did you mean `access`?"),
     ],
