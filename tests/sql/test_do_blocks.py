@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import psycopg
 import pytest
+from hypothesis import given, settings
 
 from holdpoint.embedded import EmbeddedPostgres
 from holdpoint.impact.hazards import findings_of
@@ -13,11 +16,12 @@ from holdpoint.model.limits import CODE_CHARS_MAX
 from holdpoint.sql import read
 from holdpoint.sql.bodies import statements_of
 from holdpoint.sql.names import Catalog
+from sql.test_plpgsql import changed_bodies
 from support.servers import fresh_database
 
 SCHEMA = """
-    CREATE TABLE t (id int PRIMARY KEY, a int, done bool);
-    INSERT INTO t SELECT n, n, true FROM generate_series(1, 5) n;
+    CREATE TABLE t (id int PRIMARY KEY, a int, b text, done bool);
+    INSERT INTO t SELECT n, n, 'b', true FROM generate_series(1, 5) n;
 """
 
 # DO blocks with their effects, as they run on the tables above.
@@ -117,6 +121,34 @@ def test_these_blocks_run(postgres: EmbeddedPostgres) -> None:
             if not ends:
                 connection.execute("ROLLBACK")
         assert failed == []
+
+
+def test_no_block_that_the_server_refuses_as_a_write_is_read_as_harmless(
+    postgres18: EmbeddedPostgres,
+) -> None:
+    """Bodies made at random, run where nothing may be written."""
+    script = f"{SCHEMA} CREATE TABLE u (id int, a int); CREATE TYPE pair AS (x int, y int)"
+    with (
+        fresh_database(postgres18, script) as name,
+        psycopg.connect(postgres18.url(database=name), autocommit=True) as connection,
+    ):
+        connection.execute("SET statement_timeout = '200ms'")
+
+        @given(changed_bodies())
+        @settings(max_examples=60, deadline=None)
+        def check(body: str) -> None:
+            text = block(re.sub(r"\bg\s*\(", "abs(", body))  # a function that is known
+            connection.execute("BEGIN READ ONLY")
+            try:
+                connection.execute(text.encode())
+            except psycopg.errors.ReadOnlySqlTransaction:
+                assert read(text).effects - {Effect.READ, Effect.EXHAUSTION}
+            except psycopg.Error:
+                pass
+            finally:
+                connection.execute("ROLLBACK")
+
+        check()
 
 
 def test_a_block_names_what_it_uses() -> None:

@@ -165,10 +165,7 @@ class Reader:
         self.variables.add(self.one_name())
         if self.skip("alias"):
             self.expect("for")
-            if self.kinds[self.at] == OTHER:  # $1
-                self.at += 1
-            else:
-                self.target()
+            self.target()
             self.expect(";")
             return
         if self.is_next("no") or self.is_next("scroll") or self.is_next("cursor"):

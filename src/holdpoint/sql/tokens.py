@@ -18,8 +18,10 @@ NAME: Final = '"'
 """The kind of a quoted name."""
 STRING: Final = "'"
 """The kind of a string literal, dollar-quoted ones too."""
+PARAMETER: Final = "$"
+"""The kind of ``$1``, which names an argument."""
 OTHER: Final = "0"
-"""The kind of what PL/pgSQL has no use for: parameters, numbers, ``U&"..."``."""
+"""The kind of what PL/pgSQL has no use for: numbers, ``U&"..."``."""
 END: Final = ""
 """The kind behind the last token."""
 
@@ -72,7 +74,9 @@ class Tokens:
     def is_name(self, at: int) -> bool:
         """Whether token ``at`` can name a variable, a label or a field."""
         kind = self.kinds[at]
-        return kind == NAME or (is_word(kind) and kind not in RESERVED)
+        if kind in (NAME, PARAMETER):
+            return True
+        return is_word(kind) and kind not in RESERVED
 
     def name(self, at: int) -> str:
         """The name that token ``at`` gives, as the server folds it and cuts it off."""
@@ -100,7 +104,7 @@ def _kind(token: bytes) -> str:
     if first == 0x22:  # "
         return NAME
     if first == 0x24:  # $1 or $tag$...$tag$
-        return STRING if token.endswith(b"$") else OTHER
+        return STRING if token.endswith(b"$") else PARAMETER
     if 0x30 <= first <= 0x39:
         return OTHER
     if token.startswith((b"--", b"/*")):
