@@ -98,6 +98,19 @@ ALTER DATABASE {database} SET search_path = other
 ALTER EXTENSION plpgsql ADD TABLE items
 DROP EXTENSION plpgsql CASCADE
 CREATE PUBLICATION news FOR TABLE items
+CREATE TEMPORARY VIEW passing AS SELECT one()
+CREATE TEMPORARY TABLE passing (a int DEFAULT one())
+CREATE TEMPORARY TABLE passing (a int CHECK (a > one()))
+CREATE TEMPORARY TABLE passing (a int, b int GENERATED ALWAYS AS (a + 1) STORED)
+CREATE TEMPORARY TABLE passing (a amount)
+CREATE TEMPORARY TABLE passing (a items)
+CREATE TEMPORARY TABLE passing () INHERITS (parents)
+CREATE TEMPORARY TABLE a (b int); CREATE INDEX ON a ((b + 1))
+CREATE TEMPORARY TABLE a (b int); CREATE POLICY p ON a; ALTER TABLE a ENABLE ROW LEVEL SECURITY
+CREATE TEMPORARY TABLE a (b int); CREATE RULE r AS ON INSERT TO a DO ALSO SELECT one()
+CREATE TEMPORARY TABLE a (b int); CREATE TRIGGER t AFTER INSERT ON a EXECUTE FUNCTION fire()
+CREATE FUNCTION pg_temp.quiet() RETURNS int LANGUAGE sql AS 'SELECT 1'
+CREATE DOMAIN pg_temp.quiet AS int CHECK (VALUE > 0)
 """.strip().splitlines()
 
 NO_DEFINITIONS = """
@@ -114,7 +127,11 @@ TRUNCATE parts
 REINDEX TABLE items
 SELECT nextval('counter')
 BEGIN; DROP TABLE parts; ROLLBACK
-CREATE TEMPORARY TABLE passing (id serial PRIMARY KEY, b text DEFAULT 'x' CHECK (b <> ''))
+CREATE TEMPORARY TABLE passing AS SELECT * FROM items
+CREATE TEMPORARY TABLE keyed (id int PRIMARY KEY, name text NOT NULL, mood mood, at timestamptz)
+CREATE UNIQUE INDEX ON keyed (name)
+CREATE TEMPORARY SEQUENCE numbers
+DROP TABLE keyed
 COMMENT ON TABLE items IS 'all of them'
 SET search_path = evil
 """.strip().splitlines()
