@@ -16,7 +16,7 @@ from holdpoint.model.limits import CODE_CHARS_MAX
 from holdpoint.sql import read
 from holdpoint.sql.bodies import statements_of
 from holdpoint.sql.names import Catalog
-from sql.test_plpgsql import changed_bodies
+from sql.plpgsql_corpus import changed_bodies
 from support.servers import fresh_database
 
 SCHEMA = """

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 
 from holdpoint.sql.plpgsql import code_of
-from sql.test_plpgsql import BODIES, changed_bodies
+from sql.plpgsql_corpus import BODIES, changed_bodies
 
 _RESULT: Any = type(ctypes.Structure)(
     "PgQueryPlpgsqlParseResult",
