@@ -212,8 +212,9 @@ def _weigh_rows(
     rows = case.impact.most_rows
     if figure_known(rows):
         assert rows.value is not None, "a known figure has a value"
-        if rows.value > policy.thresholds.write_rows_max:
-            finding = reasons.many_rows(statement, rows, policy.thresholds.write_rows_max)
+        bound = policy.thresholds.write_rows_max
+        if rows.value > bound:
+            finding = reasons.many_rows(statement, case.impact, bound)
             scale.add(Verdict.HOLD, _RANK_CAREFUL, rule_id, finding)
     elif rows.basis is not Basis.NOT_ASKED:
         finding = reasons.no_figure(statement, "the number of rows it changes", rows, rule_id)

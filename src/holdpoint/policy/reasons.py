@@ -8,7 +8,7 @@ from typing import Final
 from holdpoint.model.case import Case
 from holdpoint.model.effects import Effect, Statement, SyntaxProblem
 from holdpoint.model.finding import Finding
-from holdpoint.model.impact import Figure, ReadCost
+from holdpoint.model.impact import Figure, Impact, ReadCost
 from holdpoint.model.target import Freeze, Target, Tier
 from holdpoint.policy.careful import LEVELS, TABLE, Answer
 from holdpoint.policy.rules import Rule
@@ -120,11 +120,18 @@ def no_figure(statement: Statement, asked: str, figure: Figure, rule_id: str) ->
     )
 
 
-def many_rows(statement: Statement, rows: Figure, bound: int) -> Finding:
-    """HP2204 for a filtered write over the threshold."""
+def many_rows(statement: Statement, impact: Impact, bound: int) -> Finding:
+    """HP2204 for a filtered write over the threshold, by itself or by what foreign keys take."""
+    words = f"{described(statement)} changes {_rows(impact.rows)}"
+    taken: dict[str, int] = {}
+    for cascade in impact.cascades:
+        taken[cascade.table] = taken.get(cascade.table, 0) + (cascade.rows.value or 0)
+    most = max(taken, key=taken.__getitem__, default="")
+    if taken.get(most, 0) > (impact.rows.value or 0):
+        words += f", and foreign keys change {_rows(impact.most_rows)} of {quoted(most)}"
     return Finding(
         code=MANY_ROWS,
-        message=f"{described(statement)} changes {_rows(rows)}",
+        message=words,
         detail=f"rule `careful:write`; writes over {bound:,} rows wait for a person",
         hint=f"narrow it to at most {bound:,} rows, or {_WAIT}",
     )

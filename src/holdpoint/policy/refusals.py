@@ -204,7 +204,7 @@ def _writers(reading: Reading) -> str:
 def summary_of(case: Case, decision: Decision) -> str:
     """Return the case in one line: what would be done to what, and to how much of it."""
     first = decision.findings[0]
-    rows = case.impact.most_rows
+    rows = case.impact.rows  # those of cascades are told beside it
     if rows.value is None or f"{rows.value:,}" in first.message:
         return first.message
     if rows.basis is Basis.EXACT:
