@@ -291,3 +291,20 @@ def test_subqueries_nested_deeply_do_not_overflow() -> None:
         inner = f"id IN (SELECT id FROM orders WHERE {inner})"
     reading = read(f"DELETE FROM orders WHERE {inner}")
     assert reading.effects & {Effect.BULK_WRITE, Effect.UNKNOWN}
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "id" + " + 1" * 5_000 + " > 3",
+        "id = " + "- " * 150 + "3",
+        "id IN (" + ", ".join(str(n) for n in range(50_000)) + ") OR id = -1",
+        " OR ".join(f"a{n} = {n}" for n in range(1_500)),
+        "id IN (" + " UNION ".join(f"SELECT {n}" for n in range(300)) + ")",
+        "NOT (" + " AND ".join(f"id <> {n}" for n in range(1_500)) + ")",
+    ],
+    ids=["sum", "signs", "list", "alternatives", "union", "conjunction"],
+)
+def test_long_filters_are_answered(condition: str) -> None:
+    effects = read(f"DELETE FROM orders WHERE {condition}").effects
+    assert effects & {Effect.BULK_WRITE, Effect.WRITE, Effect.UNKNOWN}

@@ -1,4 +1,4 @@
-"""Joins, copies of the table and MERGE: which statements change every row, held against a server."""
+"""Joins, copies of the table and MERGE: which statements change every row on a server."""
 
 from __future__ import annotations
 

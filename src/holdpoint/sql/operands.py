@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from holdpoint.model.limits import FILTER_DEPTH_MAX
 from holdpoint.sql.targets import Target, column_of, own_columns, words
 from holdpoint.sql.tautologies import meets_everything
 from holdpoint.sql.walk import Node, constant, strings
@@ -51,38 +52,38 @@ INTEGER_RANGES: Final[dict[int, tuple[int, int]]] = {
 }
 
 
-def follows(node: Any, target: Target) -> bool:
-    """Whether an expression follows one or more columns of ``target``."""
-    if not isinstance(node, dict):
+def follows(node: Any, target: Target, depth: int = 0) -> bool:
+    """Whether an expression follows one or more columns of ``target``; too deep a one does not."""
+    if not isinstance(node, dict) or depth > FILTER_DEPTH_MAX:
         return False
     for kind, value in node.items():
         if kind == "ColumnRef":
             return target.own(value) != ""
         if kind in ("TypeCast", "CollateClause", "A_Indirection"):
-            return follows(value.get("arg"), target)
+            return follows(value.get("arg"), target, depth + 1)
         if kind == "A_Expr":
-            return _operation_follows(value, target)
+            return _operation_follows(value, target, depth + 1)
         if kind == "FuncCall":
-            return _call_follows(value, target)
+            return _call_follows(value, target, depth + 1)
         if kind == "CoalesceExpr":
             args: list[Any] = value["args"]
-            return follows(args[0], target) and all(is_steady(arg) for arg in args[1:])
+            return follows(args[0], target, depth + 1) and all(is_steady(arg) for arg in args[1:])
     return False
 
 
-def _operation_follows(node: Node, target: Target) -> bool:
+def _operation_follows(node: Node, target: Target, depth: int) -> bool:
     if node["kind"] != "AEXPR_OP":
         return False
     symbol = strings(node["name"])[-1]
     left, right = node.get("lexpr"), node.get("rexpr")
     if left is None:
-        return symbol in ("-", "+", "@") and follows(right, target)
+        return symbol in ("-", "+", "@") and follows(right, target, depth)
     on_left, on_right = own_columns(left, target), own_columns(right, target)
     if on_left and on_right:
-        both = follows(left, target) and follows(right, target)
+        both = follows(left, target, depth) and follows(right, target, depth)
         return both and not on_left & on_right and symbol in ("+", "-", "||")
     column, other = (left, right) if on_left else (right, left)
-    if not follows(column, target) or not is_steady(other):
+    if not follows(column, target, depth) or not is_steady(other):
         return False
     if symbol in _ADDING:
         return True
@@ -98,11 +99,11 @@ def _scales(symbol: str, other: Any) -> bool:
     return abs(number) >= least and (symbol in ("%", "&") or abs(number) <= _SCALE_MAX)
 
 
-def _call_follows(node: Node, target: Target) -> bool:
+def _call_follows(node: Node, target: Target, depth: int) -> bool:
     name = strings(node["funcname"])[-1]
     args: list[Any] = node.get("args", [])
     at = _COLUMN_AT.get(name, 0)
-    if name not in _FOLLOWING or len(args) <= at or not follows(args[at], target):
+    if name not in _FOLLOWING or len(args) <= at or not follows(args[at], target, depth):
         return False
     least = 0 if name in _ROUNDING else 2 if name == "mod" else 1
     for index, arg in enumerate(args):

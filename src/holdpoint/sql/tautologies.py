@@ -161,10 +161,8 @@ def signed_constant(node: Any) -> str | None:
     """The text of a constant, a minus before it included."""
     inner: Node = node.get("A_Expr", {}) if isinstance(node, dict) else {}
     if inner and "lexpr" not in inner and strings(inner["name"]) == ["-"]:
-        text = signed_constant(inner.get("rexpr"))
-        if text is None:
-            return None
-        return text[1:] if text.startswith("-") else f"-{text}"
+        text = constant(inner.get("rexpr"))
+        return f"-{text}" if text is not None else None
     return constant(node)
 
 
