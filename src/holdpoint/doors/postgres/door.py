@@ -59,6 +59,7 @@ class PostgresDoor:
         self._catalogs_of = catalogs_of
         self._sessions: dict[tuple[int, bytes], Session] = {}
         self._memos: dict[tuple[str, str], Memos] = {}
+        self._keepers: dict[tuple[str, str], Keeper] = {}
         self._keys = scram.KeyCache(limits.SESSIONS_MAX)
         self._arrivals: set[asyncio.Task[None]] = set()
         self._listener = Listener(lambda: Channel(self._accept))
@@ -159,6 +160,7 @@ class PostgresDoor:
             memos,
             lambda ended: self._ended((pid, key), ended),
             self._keeper_of(arrival.target.name, arrival.tier),
+            lambda: self._defined(arrival.target.name),
         )
         self._sessions[(pid, key)] = session
         for name, value in server.parameters.items():
@@ -168,7 +170,16 @@ class PostgresDoor:
         channel.attach(session.relay.client_data, session.client_lost, session.server_pressure)
 
     def _keeper_of(self, target: str, tier: Tier) -> Keeper | None:
-        return self._catalogs_of(target, tier) if self._catalogs_of is not None else None
+        if self._catalogs_of is None:
+            return None
+        keeper = self._keepers[target, tier.name] = self._catalogs_of(target, tier)
+        return keeper
+
+    def _defined(self, target: str) -> None:
+        """Have the catalog read again in all tiers: they lead to one database, or its copies."""
+        for (name, _), keeper in self._keepers.items():
+            if name == target:
+                keeper.invalidate()
 
     def _memos_of(self, target: Target, tier: Tier) -> Memos:
         key = (target.name, tier.name)

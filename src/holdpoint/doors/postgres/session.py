@@ -85,6 +85,7 @@ class Session:
         memos: Memos,
         ended: Callable[[Session], None],
         catalogs: Keeper | None = None,
+        defined: Callable[[], None] | None = None,
     ) -> None:
         self.id = session_id
         self.arrival = arrival
@@ -94,6 +95,7 @@ class Session:
         self.prober = prober
         self._memos = memos
         self._catalogs = catalogs
+        self._defined = defined
         self._naming = Naming(upstream.url.user)
         self._defines_code = False
         self._ended: Callable[[Session], None] | None = ended
@@ -221,14 +223,12 @@ class Session:
 
     async def _after_definition(self) -> None:
         """Have the catalog read again, now and once the transaction around it is over."""
-        if self._catalogs is None:
+        if self._defined is None:
             return
-        self._catalogs.invalidate()
-        waited = 0.0
+        self._defined()
         while not self.relay.gone and (self.relay.pending or self.relay.status != messages.IDLE):
             await asyncio.sleep(DEFINITION_POLL_S)
-            waited += DEFINITION_POLL_S
-        self._catalogs.invalidate()
+        self._defined()
         if self._defines_code:
             self._defines_code = False
             self._names_changed()
