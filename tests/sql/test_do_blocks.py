@@ -74,6 +74,7 @@ BLOCKS = {
     "BEGIN COPY t TO PROGRAM 'cat'; END": "read server_side",
     "BEGIN GRANT SELECT ON t TO public; END": "privilege",
     "BEGIN COMMIT; END": "session_escape",
+    "BEGIN RESET ALL; END": "read session_escape",
     "BEGIN INSERT INTO t VALUES (8); ROLLBACK; END": "write session_escape",
     "BEGIN SET default_transaction_read_only = off; END": "session_escape",
     "BEGIN PERFORM set_config('search_path', 'pg_temp, x', true); END": "read session_escape",

@@ -192,6 +192,10 @@ def do_block(walk: Walk, node: Node, key: str) -> None:
         others = [each for each in done if each not in defined]
         if any(each.uses or each.reached for each in others):
             _doubt(walk, "may run code that it defines")
+    if any(name == "*" for each in done for name, _ in each.sets):
+        # The gate sets its own again behind a RESET ALL, but cannot inside a block.
+        walk.effects.add(Effect.SESSION_ESCAPE)
+        walk.mark(MarkKind.CODE, "DO", "resets the session on its way")
     if code.moves_cursors:
         for bound in walk.portals.values():
             walk.take(bound)
