@@ -360,7 +360,7 @@ def _reads_all(node: Any, target: Target, depth: int) -> bool:
         item = stack.pop()
         if isinstance(item, list):
             stack.extend(item)
-        elif isinstance(item, dict):
+        elif isinstance(item, dict) and "A_Const" not in item:
             for key, value in item.items():
                 if key == "SelectStmt":
                     if gives_all(value, target, depth + 1):

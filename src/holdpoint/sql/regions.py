@@ -89,6 +89,8 @@ def always_true(node: Node, negated: bool) -> bool:
         formula = _formula(node, negated, variables, 0)
         if formula is None:
             return True
+        if any(len(constants) > REGIONS_MAX for constants in variables.constants):
+            return _has_opposites(formula)
         samples = [_samples(constants) for constants in variables.constants]
         size = 1
         for each in samples:

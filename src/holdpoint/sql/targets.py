@@ -236,7 +236,7 @@ def mentions(node: Any, target: Target) -> tuple[set[str], set[str], set[str]]:
         item, seen_by = stack.pop()
         if isinstance(item, list):
             stack.extend([(part, seen_by) for part in item])
-        elif isinstance(item, dict):
+        elif isinstance(item, dict) and "A_Const" not in item:  # of which lists are full
             for key, value in item.items():
                 if key == "ColumnRef":
                     name = seen_by.own(value)
