@@ -102,6 +102,20 @@ class Catalogs(Protocol):
         """One that is fresh enough; one of ``not_before`` (``time.monotonic``) or later."""
 
 
+class Keeper(Catalogs, Protocol):
+    """Pictures of a target's catalog, kept fresh: see ``engine.catalog_keeper``."""
+
+    @property
+    def current(self) -> Catalog | None:
+        """The picture, if one is known to be good now."""
+
+    def invalidate(self) -> None:
+        """The catalog may have changed."""
+
+    def subscribe(self, callback: Callable[[Catalog], None]) -> None:
+        """Have ``callback`` called with every new picture."""
+
+
 class Passage(Protocol):
     """What a door does for one submission on its way through the gate."""
 

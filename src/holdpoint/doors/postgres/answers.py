@@ -30,7 +30,6 @@ from holdpoint.doors.postgres.pending import (
     FENCE,
     PARSE,
     QUERY,
-    REFUSED,
     SYNC,
     Names,
     Operation,

@@ -14,9 +14,9 @@ from holdpoint.doors.postgres.channel import Channel, ChannelClosed
 from holdpoint.doors.postgres.direct import Listener
 from holdpoint.doors.postgres.handshake import Arrival, Gatekeeper
 from holdpoint.doors.postgres.memo import Memos
-from holdpoint.doors.postgres.session import Keeper, Session
+from holdpoint.doors.postgres.session import Session
 from holdpoint.doors.postgres.upstream import Upstream, UpstreamError
-from holdpoint.engine.driver import Engine, Prober
+from holdpoint.engine.driver import Engine, Keeper, Prober
 from holdpoint.engine.recorder import TrailUnavailable
 from holdpoint.model import limits
 from holdpoint.model.record import Record, RecordKind

@@ -5,24 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import structlog
 
 from holdpoint import gate, sql
 from holdpoint.doors.postgres.bounding import Bounding
 from holdpoint.doors.postgres.handshake import Arrival
-from holdpoint.doors.postgres.memo import Memos, forgets_of, prepares_of
+from holdpoint.doors.postgres.memo import Memos
 from holdpoint.doors.postgres.naming import Naming
+from holdpoint.doors.postgres.passage import Passage, error_of, parameters_of
 from holdpoint.doors.postgres.pending import QUERY, REFUSED, Known, Operation, Prepared
 from holdpoint.doors.postgres.relay import Relay
 from holdpoint.doors.postgres.upstream import Upstream
-from holdpoint.engine.driver import Catalogs, Engine, Prober
+from holdpoint.engine.driver import Engine, Keeper, Prober
 from holdpoint.engine.recorder import TrailUnavailable
 from holdpoint.model import limits
 from holdpoint.model.case import Parameter
 from holdpoint.model.effects import (
-    Access,
     Dialect,
     Effect,
     MarkKind,
@@ -31,9 +31,8 @@ from holdpoint.model.effects import (
     Statement,
 )
 from holdpoint.model.hold import Hold
-from holdpoint.model.steps import Done, Execution, Refused, Submission
+from holdpoint.model.steps import Done, Refused, Submission
 from holdpoint.policy import refusals
-from holdpoint.sql.names import Catalog
 from holdpoint.wire.postgres import errors, messages
 from holdpoint.wire.postgres.errors import ProtocolError
 
@@ -42,30 +41,10 @@ log = structlog.get_logger(__name__)
 # A text without these words gives no name to a statement, takes none away and uses none.
 SPEAKS_OF_NAMES: Final = ("execute", "prepare", "deallocate", "discard")
 READABLE_ENCODING: Final = "UTF8"
-ONLY_READS: Final = frozenset({Effect.READ})
-# After anything else the next statement is judged only when this one is over: it may change how
-# later text is read or what names mean.
-UNGUARDED: Final = frozenset(
-    {Effect.READ, Effect.WRITE, Effect.BULK_WRITE, Effect.DDL, Effect.DESTRUCTIVE}
-)
 # What may change the catalog, or may do anything.
 MAY_DEFINE: Final = frozenset(
     {Effect.DDL, Effect.DESTRUCTIVE, Effect.PRIVILEGE, Effect.SERVER_SIDE, Effect.UNKNOWN}
 )
-
-
-class Keeper(Catalogs, Protocol):
-    """Pictures of a target's catalog, kept fresh: see ``engine.catalog_keeper``."""
-
-    @property
-    def current(self) -> Catalog | None:
-        """The picture, if one is known to be good now."""
-
-    def invalidate(self) -> None:
-        """The catalog may have changed."""
-
-    def subscribe(self, callback: Callable[[Catalog], None]) -> None:
-        """Have ``callback`` called with every new picture."""
 
 
 class Session:
@@ -169,7 +148,7 @@ class Session:
             quoted = b'"' + name.replace(b'"', b'""') + b'"'
             query = query + b";\nEXECUTE " + quoted
             passage.is_foreign = True
-        self._begin(passage, REFUSED, query, _parameters(bind, prepared.types))
+        self._begin(passage, REFUSED, query, parameters_of(bind, prepared.types))
 
     def parameter(self, name: str, value: str) -> None:
         """Follow the settings that change how text is read."""
@@ -226,8 +205,10 @@ class Session:
         if self._defined is None:
             return
         self._defined()
-        while not self.relay.gone and (self.relay.pending or self.relay.status != messages.IDLE):
-            await asyncio.sleep(DEFINITION_POLL_S)
+        while not self.relay.gone and (  # noqa: ASYNC110 - see below
+            self.relay.pending or self.relay.status != messages.IDLE
+        ):
+            await asyncio.sleep(DEFINITION_POLL_S)  # the relay tells nobody that it is idle
         self._defined()
         if self._defines_code:
             self._defines_code = False
@@ -465,121 +446,6 @@ class Session:
             return False
         passage.cancelled.set()
         return True
-
-
-class Passage:
-    """One statement of a session on its way through the gate: see ``engine.driver.Passage``."""
-
-    def __init__(self, session: Session, send: Callable[[Operation], None]) -> None:
-        self._session = session
-        self._send = send
-        self.cancelled = asyncio.Event()
-        self.is_waiting = False
-        self.task: asyncio.Task[None] | None = None
-        self.unreadable = False
-        # The gate reads another text than the server: a portal's, put into words.
-        self.is_foreign = False
-        self.sent = False
-        self.rolled_back = False
-        self.query: bytes | None = None  # the text of a Query
-        self._names: Known | None = None
-
-    def note_names(self, reading: Reading) -> None:
-        """Note the names that the server's own text gives and takes."""
-        prepares, forgets = prepares_of(reading), forgets_of(reading)
-        if prepares or forgets:
-            self._names = Known("", False, prepares, forgets, len(reading.statements) == 1)
-
-    def waiting(self, hold: Hold, page: str) -> None:
-        """Tell the client that it waits for people, and where."""
-        self.is_waiting = True
-        if self._session.relay.gone and self.task is not None:
-            self.task.cancel()  # the client went away before it had to wait
-        self._session.waiting(hold, page)
-
-    async def execute(self, started: int, reading: Reading, rows_max: int | None) -> Execution:
-        """Send the statement's original bytes and return how it ended."""
-        self.is_waiting = False
-        relay = self._session.relay
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
-        operation = operation_of(reading)
-        operation.known = self._names
-        operation.rows_max = rows_max
-        operation.guarded = operation.guarded or self._names is not None
-        operation.on_finish = lambda: _settle(done)
-        if self._session.upstream.channel.lost or relay.gone:
-            return Execution(ran=False, sqlstate="08006")
-        if self._names is not None and not relay.define_all(self._names.prepares):
-            return Execution(ran=False, sqlstate="42P05")
-        begun = loop.time()
-        self.sent = True
-        # Alone in a Query outside a transaction, what it sets stays set when it succeeds.
-        lone = self.query is not None and relay.status == messages.IDLE and not relay.pending
-        self._session.before(reading)
-        if rows_max is not None and self.query is not None:
-            await self._session.bounding.query(self.query, operation)
-        else:
-            self._send(operation)
-        await done
-        if lone and not operation.sqlstate:
-            self._session.after(reading)
-        self.rolled_back = operation.rolled_back
-        return Execution(
-            tag=operation.tag,
-            rows=operation.rows,
-            sqlstate=operation.sqlstate,
-            duration_us=int((loop.time() - begun) * 1_000_000),
-            ran=operation.sent and not operation.skipped,
-            complete=operation.complete,
-            changed=operation.changed,
-            rolled_back=operation.rolled_back,
-        )
-
-
-def _settle(done: asyncio.Future[None]) -> None:
-    if not done.done():
-        done.set_result(None)
-
-
-def operation_of(reading: Reading) -> Operation:
-    """Return what the relay must know of a statement while it runs."""
-    copies = any(
-        statement.tag == "COPY" and any(use.access is Access.WRITE for use in statement.objects)
-        for statement in reading.statements
-    )
-    return Operation(
-        wrote=reading.effects != ONLY_READS,
-        guarded=not reading.effects <= UNGUARDED,
-        copies=copies,
-        statement=reading.statements[0] if len(reading.statements) == 1 else None,
-    )
-
-
-def error_of(refused: Refused) -> bytes:
-    """Return a refusal as the ErrorResponse that the client gets."""
-    finding = refused.finding
-    return errors.error_response(
-        "ERROR",
-        refused.sqlstate,
-        finding.message,
-        finding.detail,
-        finding.hint,
-        refused.position,
-    )
-
-
-def _parameters(bind: messages.Bind, types: bytes) -> tuple[Parameter, ...]:
-    """Return the bind values with their types, as far as the client named them in Parse."""
-    oids = [int.from_bytes(types[at : at + 4], "big") for at in range(2, len(types), 4)]
-    oids += [0] * (len(bind.values) - len(oids))
-    formats = bind.formats
-    if len(formats) == 1:
-        formats = formats * len(bind.values)
-    return tuple(
-        Parameter(value, bool(formats) and formats[index] == 1, oids[index])
-        for index, value in enumerate(bind.values)
-    )
 
 
 LEAVE_POLL_S: Final = 0.05
