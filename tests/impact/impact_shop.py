@@ -91,6 +91,10 @@ CREATE DOMAIN grade AS int CHECK (VALUE > 0);
 CREATE FUNCTION rank(mood) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 1';
 CREATE FUNCTION next_mark() RETURNS int LANGUAGE sql AS 'SELECT 1';
 CREATE FUNCTION count_orders() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM orders';
+CREATE FUNCTION wipe() RETURNS void LANGUAGE plpgsql AS
+    'BEGIN TRUNCATE lines, notes; DELETE FROM tree; END';
+CREATE FUNCTION ruin() RETURNS void LANGUAGE plpgsql AS
+    'BEGIN DROP TABLE lines; ALTER TABLE notes ADD extra int; END';
 CREATE SEQUENCE numbers;
 CREATE TABLE reviews (
     id int DEFAULT nextval('numbers'), mood mood, grade grade, mark int DEFAULT next_mark()

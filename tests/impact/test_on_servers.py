@@ -65,6 +65,8 @@ CREATE TABLE loose (id int, at date);
 INSERT INTO loose VALUES (12, '2026-01-01');
 CREATE TABLE base (id int, a int);
 CREATE TABLE heir (id int, a int);
+CREATE TABLE graded (mark plain);
+INSERT INTO graded VALUES (1);
 CREATE MATERIALIZED VIEW summary AS SELECT id FROM t;
 CREATE UNIQUE INDEX summary_id ON summary (id);
 CREATE VIEW glance AS SELECT id FROM t;
@@ -231,6 +233,11 @@ ALTER TABLE parent DETACH PARTITION part_1
 DROP TABLE part_1
 ALTER TABLE heir INHERIT base
 ALTER TABLE parent ADD COLUMN x int
+ALTER DOMAIN plain ADD CONSTRAINT c CHECK (VALUE > 0)
+ALTER DOMAIN plain ADD CONSTRAINT c CHECK (VALUE > 0) NOT VALID
+ALTER DOMAIN plain SET NOT NULL
+ALTER DOMAIN plain DROP NOT NULL
+ALTER DOMAIN plain SET DEFAULT 1
 REFRESH MATERIALIZED VIEW summary
 REFRESH MATERIALIZED VIEW CONCURRENTLY summary
 DROP MATERIALIZED VIEW summary
@@ -260,7 +267,10 @@ FORMS_18 = [
 """Forms that PostgreSQL has since 17 or 18."""
 
 # The tables the statements are about; indexes are told by their tables.
-WATCHED = ("t", "other", "parent", "part_1", "loose", "base", "summary", "glance", "numbers")
+WATCHED = (
+    *("t", "other", "parent", "part_1", "loose", "base", "graded"),
+    *("summary", "glance", "numbers"),
+)
 
 
 @dataclass(frozen=True)

@@ -172,7 +172,29 @@ def test_a_table_that_the_catalog_lacks_is_named() -> None:
     assert only(impact).name == "missing"
 
 
-@pytest.mark.parametrize("text", ["REINDEX SCHEMA s", "VACUUM", "ANALYZE", "REINDEX DATABASE d"])
+def test_tables_that_go_with_what_holds_them_are_told() -> None:
+    known = catalog(
+        table(1, "a", schema="shop", rows=9),
+        table(2, "b", owner="bob", extension="geo"),
+        table(3, "c", schema="shop", kind=RelationKind.VIEW),
+    )
+
+    def lost(text: str) -> list[str]:
+        return [each.name for each in told(text, known).tables]
+
+    assert lost("DROP SCHEMA shop CASCADE") == ["shop.a"]
+    assert lost("DROP SCHEMA shop") == []  # which the server refuses
+    assert lost("DROP OWNED BY bob") == ["public.b"]
+    assert lost("DROP EXTENSION geo") == ["public.b"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("REINDEX SCHEMA s", "VACUUM", "ANALYZE", "REINDEX DATABASE d"),
+        "ALTER TABLE ALL IN TABLESPACE a SET TABLESPACE b",
+    ],
+)
 def test_what_goes_over_every_table_says_so(text: str) -> None:
     assert "it goes over every table there is, which are not listed here" in told(text).failed
 

@@ -9,7 +9,7 @@ import pytest
 from impact_shop import Shop, bare
 from psycopg import sql as composed
 
-from holdpoint.model.impact import Cascade, Firing
+from holdpoint.model.impact import Cascade, Firing, LockMode, Undo, Work
 
 CHANGES = [
     "DELETE FROM customers WHERE id = 1",
@@ -35,6 +35,10 @@ CHANGES = [
     "INSERT INTO orders VALUES (1) ON CONFLICT (id) DO UPDATE SET state = 'again'",
     "TRUNCATE orders CASCADE",
     "TRUNCATE lines",
+    "SELECT wipe()",
+    "SELECT ruin()",
+    "DO 'BEGIN PERFORM wipe(); END'",
+    "EXPLAIN ANALYZE SELECT wipe()",
 ]
 
 
@@ -63,12 +67,30 @@ def run(shop: Shop, statement: str) -> tuple[set[str], set[str]]:
         tables = [name for (name,) in connection.execute(TABLES)]
         before = contents(connection, tables)
         connection.execute(statement.encode())
-        after = contents(connection, tables)
+        after = contents(connection, [name for (name,) in connection.execute(TABLES)])
         connection.rollback()
     return (
-        {name for name in tables if before[name] != after[name]},
+        {name for name in tables if before[name] != after.get(name)},
         {name for name in fired if not name.startswith("truncate cascades")},
     )
+
+
+def test_what_functions_do_to_tables_is_told(shop: Shop) -> None:
+    wiped = shop.impact("SELECT wipe()")
+    locks = {bare(each.name): each.lock for each in wiped.tables}
+    assert locks == {
+        "lines": LockMode.ACCESS_EXCLUSIVE,
+        "notes": LockMode.ACCESS_EXCLUSIVE,
+        "tree": LockMode.ROW_EXCLUSIVE,
+    }
+    assert wiped.undo is Undo.BACKUP
+
+    ruined = shop.impact("SELECT ruin()")
+    assert {(bare(each.name), each.lock, each.work) for each in ruined.tables} == {
+        ("lines", LockMode.ACCESS_EXCLUSIVE, Work.UNKNOWN),
+        ("notes", LockMode.ACCESS_EXCLUSIVE, Work.UNKNOWN),
+    }
+    assert ruined.undo is Undo.BACKUP
 
 
 TABLES = """

@@ -11,6 +11,8 @@ from holdpoint.model.impact import Impact, Undo
 EXAMPLES: list[tuple[Undo, str]] = [
     (Undo.NOTHING, "SELECT 1"),
     (Undo.NOTHING, "SELECT * FROM t FOR UPDATE"),
+    (Undo.NOTHING, "DECLARE c CURSOR FOR SELECT * FROM t FOR UPDATE"),
+    (Undo.NOTHING, "PREPARE p AS DELETE FROM t"),
     (Undo.NOTHING, "VACUUM t"),
     (Undo.NOTHING, "VACUUM FULL t"),
     (Undo.NOTHING, "ANALYZE"),
@@ -72,6 +74,7 @@ EXAMPLES: list[tuple[Undo, str]] = [
     (Undo.NEVER, "SELECT pg_terminate_backend(1)"),
     (Undo.NOTHING, "DO 'BEGIN END'"),
     (Undo.WITH_OLD_ROWS, "DO 'BEGIN DELETE FROM t WHERE id = 1; END'"),
+    (Undo.BACKUP, "DO 'BEGIN TRUNCATE t; END'"),
     (Undo.UNKNOWN, "DO 'BEGIN EXECUTE $$x$$; END'"),
     (Undo.UNKNOWN, "SELECT unheard_of()"),
     (Undo.UNKNOWN, "SELEC"),

@@ -176,7 +176,8 @@ def _dependents(
 def _say_what_is_wide(statements: Sequence[Statement], failed: dict[str, None]) -> None:
     for statement in statements:
         for change in statement.changes:
-            if change.action == "REINDEX" and change.kind not in ("TABLE", "INDEX"):
+            wide = change.action == "REINDEX" and change.kind not in ("TABLE", "INDEX")
+            if wide or change.action == "MOVE ALL":
                 failed["it goes over every table there is, which are not listed here"] = None
         if statement.tag in ("VACUUM", "ANALYZE") and not statement.changes:
             failed["it goes over every table there is, which are not listed here"] = None
@@ -209,6 +210,10 @@ def _loads_of(statements: Iterable[Statement], catalog: Catalog | None) -> _Load
             for each in used(use, catalog) or (None,):
                 if each is None or each.kind is not RelationKind.VIEW:
                     _load_rows(loads.of(each, name), use.verb)
+        for use in statement.uses:
+            if use.through and use.verb in (Verb.TRUNCATE, Verb.DEFINE):
+                for each in used(use, catalog):
+                    _load_hidden(loads.of(each, _name(each)), use.verb)
         for change in statement.changes:
             if change.action.startswith("CREATE") and change.kind == "TABLE" and _makes(change):
                 made.add(change.on)
@@ -227,12 +232,49 @@ def _load_rows(load: _Load, verb: Verb) -> None:
     load.verbs |= {verb}
 
 
+def _load_hidden(load: _Load, verb: Verb) -> None:
+    """What a function does to a table: that it does is known, how is not."""
+    load.lock = LockMode.ACCESS_EXCLUSIVE
+    load.verbs |= {verb}
+    if verb is Verb.DEFINE:
+        load.work = heavier(load.work, (Work.UNKNOWN, "a function changes its definition"))
+
+
 _LOCKABLE = frozenset(
     (
         *("TABLE", "FOREIGN TABLE", "VIEW", "MATERIALIZED VIEW", "SEQUENCE", "INDEX", "COLUMN"),
         *("TRIGGER", "RULE", "POLICY", "CONSTRAINT", "RELATION"),
     )
 )
+
+
+# Kinds whose DROP takes tables along that no name in the statement tells.
+_HOLDERS = frozenset(("SCHEMA", "OWNED", "EXTENSION"))
+
+
+def _load_held(loads: _Loads, change: Change, catalog: Catalog) -> None:
+    """Tables that go with a schema, an owner or an extension; tables that have a domain."""
+    name = change.on.name
+    if change.action == "DROP" and change.kind in _HOLDERS:
+        for relation in catalog.rows.relations:
+            holder = {
+                "SCHEMA": relation.schema if change.cascade else "",
+                "OWNED": relation.owner,
+                "EXTENSION": relation.extension,
+            }[change.kind]
+            if holder == name and name and relation.kind in _STORED:
+                loads.of(relation, _name(relation)).lock = LockMode.ACCESS_EXCLUSIVE
+    elif change.action == "ALTER DOMAIN" and set(change.options) & {"C", "O", "V"}:
+        meant_types = catalog.types_meant(change.on.schema, name, catalog.paths)
+        oids = {each.oid for each in meant_types}
+        for relation in catalog.rows.relations:
+            if relation.kind in _STORED and any(
+                column.type_oid in oids for column in relation.columns
+            ):
+                load = loads.of(relation, _name(relation))
+                load.lock = stronger(load.lock, LockMode.SHARE)
+                checked = (Work.SCAN, f"every row is checked against the domain `{name}`")
+                load.work = heavier(load.work, checked)
 
 
 def _load_change(
@@ -257,6 +299,8 @@ def _load_change(
                 for further in _also_locked(change, relation, catalog):
                     beside = loads.of(further, _name(further))
                     beside.lock = stronger(beside.lock, LockMode.ACCESS_EXCLUSIVE)
+    if catalog is not None:
+        _load_held(loads, change, catalog)
     for other in change.others:
         for relation in meant(other, statement, catalog) or (None,):
             if other in made:

@@ -104,7 +104,8 @@ def _replaced(use: RelationUse, catalog: Catalog | None) -> bool:
 def touches(statement: Statement, catalog: Catalog) -> tuple[Touch, ...]:
     """Every relation of the catalog whose rows ``statement`` changes, direct ones first."""
     found: dict[Touch, None] = {}
-    for use in row_uses(statement, catalog):
+    emptied = [use for use in statement.uses if use.verb is Verb.TRUNCATE]
+    for use in (*row_uses(statement, catalog), *emptied):
         for each in used(use, catalog):
             found[Touch(each, use.verb, use.columns, use.through)] = None
     for change in statement.changes:

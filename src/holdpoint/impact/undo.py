@@ -50,6 +50,7 @@ _FUNCTIONS: Final[dict[str, Answer]] = {
     "setval": (Undo.NEVER, "no ROLLBACK gives a sequence its former value; set it again by hand"),
     "pg_notify": (Undo.NEVER, "a notification that was sent cannot be called back"),
 }
+_LOCKING: Final = frozenset(("SELECT", "DECLARE CURSOR", "EXPLAIN"))  # with FOR UPDATE
 _KEEPING: Final = frozenset(("VACUUM", "ANALYZE", "REINDEX", "CLUSTER"))
 # DROP of these loses data; of the rest only a definition, which can be written again.
 _HOLDS_DATA: Final = frozenset(
@@ -75,6 +76,7 @@ _ACTIONS: Final[dict[str, Answer]] = {
     "GRANT": (Undo.REVERSE, "REVOKE takes the right back, not what was done with it meanwhile"),
     "REVOKE": (Undo.REVERSE, "GRANT gives the right again"),
     "RENAME": (Undo.REVERSE, "rename it back; clients that used the name failed meanwhile"),
+    "MOVE ALL": (Undo.REVERSE, "move them back"),
     "COMMENT": (Undo.REVERSE, "write the old comment again"),
     "CREATE TABLE": (Undo.REVERSE, "DROP it, as long as nobody has stored anything in it"),
 }
@@ -130,9 +132,16 @@ def _of_statement(statement: Statement) -> Answer:
         answer = worse(answer, _FUNCTIONS.get(function.rpartition(".")[2], _NOTHING))
     if statement.tag == "NOTIFY":
         answer = worse(answer, _FUNCTIONS["pg_notify"])
-    if answer is not _NOTHING or statement.transaction is not TransactionMark.NONE:
+    if statement.transaction is not TransactionMark.NONE or statement.tag in _KEEPING:
         return answer
-    return _NOTHING if statement.tag in _KEEPING else _by_effects(statement)
+    answer = worse(answer, _by_effects(statement))
+    if answer[0] is not Undo.NOTHING:
+        return answer
+    if Effect.SERVER_SIDE in statement.effects:
+        return Undo.UNKNOWN, "it acts outside the tables"
+    if _writes_unseen(statement):
+        return Undo.UNKNOWN, "it is not known what it writes"
+    return _NOTHING
 
 
 def _of_rows(verb: Verb, statement: Statement) -> Answer:
@@ -176,15 +185,18 @@ def _of_drop(change: Change) -> Answer:
 
 
 def _by_effects(statement: Statement) -> Answer:
-    """For statements that tell no details: what their effects allow to say."""
-    effects = statement.effects
+    """What no change tells: a statement without any, or the functions that one calls."""
+    effects = statement.called if statement.changes else statement.effects
     if Effect.DESTRUCTIVE in effects:
-        return Undo.BACKUP, "what is dropped is in backups only"
+        return Undo.BACKUP, "what is dropped or emptied is in backups only"
     if Effect.DDL in effects or Effect.PRIVILEGE in effects:
         return Undo.REVERSE, "the opposite command takes it back"
-    if Effect.SERVER_SIDE in effects:
-        return Undo.UNKNOWN, "it acts outside the tables"
-    locks_rows = statement.tag == "SELECT" and not statement.functions and not statement.called
-    if (Effect.BULK_WRITE in effects or Effect.WRITE in effects) and not locks_rows:
-        return Undo.UNKNOWN, "it is not known what it writes"
     return _NOTHING
+
+
+def _writes_unseen(statement: Statement) -> bool:
+    """Whether it writes something that no use of a relation shows; row locks are no writes."""
+    if statement.effects.isdisjoint((Effect.WRITE, Effect.BULK_WRITE)):
+        return False
+    locks_rows = statement.tag in _LOCKING and not statement.functions and not statement.called
+    return not locks_rows and not statement.changes

@@ -278,6 +278,9 @@ def defined(tag: str, node: Node) -> list[Change]:
         # ALTER DOMAIN says what it does by a letter: C adds a constraint, O sets NOT NULL, ...
         options = ("" if skips else str(node.get("subtype", "")),)
         found.append(Change(action=tag, on=on, kind=tag.partition(" ")[2], options=options))
+    if "orig_tablespacename" in node:
+        on = Name("", str(node["orig_tablespacename"]))
+        found.append(Change(action="MOVE ALL", on=on, kind="TABLESPACE"))
     for item in node.get("relations", []):
         found.append(Change(action=tag, on=name_of(item)))
     return found
