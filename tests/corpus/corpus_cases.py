@@ -57,6 +57,7 @@ class Case:
     rows: int | None = None  # rows of tables that it changes, all together
     refused: str = ""  # the SQLSTATE with which the server refuses it to the agent
     alone: bool = False  # cannot run, or shows nothing, inside a transaction that is rolled back
+    read_only: bool = False  # its session begins read-only (and it runs alone)
     since: int = 0  # the first version that knows its syntax
     unobservable: str = ""  # why no observation can prove its effects
     opaque: bool = False  # nobody can read what it does: it must be unknown
@@ -78,7 +79,7 @@ class Case:
 
 _TEXTS = ("id", "sql", "database", "why", "setup", "copy_data", "refused", "unobservable", "limit")
 _GAPS = ("known_gap", "known_gap_text")
-_FLAGS = ("alone", "opaque", "catalog")
+_FLAGS = ("alone", "read_only", "opaque", "catalog")
 _KEYS = frozenset(
     (*_TEXTS, *_GAPS, *_FLAGS, "effects", "as", "before", "parameters", "rows", "since")
 )

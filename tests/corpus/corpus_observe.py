@@ -167,6 +167,7 @@ class Picture:
     sequences: dict[str | None, str | None]
 
 
+NOTHING: Final = "SELECT 'no table', 0"
 TABLES: Final = """
 SELECT string_agg(format('SELECT %L, count(*) FROM %I.%I.%I', n.nspname || '.' || c.relname,
                          current_database(), n.nspname, c.relname), ' UNION ALL ')
@@ -177,22 +178,28 @@ SELECT string_agg(format('SELECT %L, count(*) FROM %I.%I.%I', n.nspname || '.' |
 
 def take(session: Session, committed: bool = False) -> Picture:
     """Take a picture through a superuser's session, inside its transaction if it has one."""
-    counters = session.rows(COMMITTED_COUNTERS if committed else COUNTERS)
+    counters = COMMITTED_COUNTERS if committed else COUNTERS
+    return _picture(*session.results(f"{counters};{SEQUENCES}"))
+
+
+def _picture(counters: list[Row], sequences: list[Row]) -> Picture:
     return Picture(
         counters={str(name): (int(i or 0), int(u or 0), int(d or 0)) for name, i, u, d in counters},
-        sequences=dict(session.rows(SEQUENCES)),
+        sequences=dict(sequences),  # type: ignore[arg-type]
     )
 
 
 def details(session: Session) -> Details:
     """Look at everything."""
-    ((query,),) = session.rows(TABLES)
+    tables, objects, rights, files, large = session.results(
+        f"{TABLES};{OBJECTS};{RIGHTS};{FILES};{LARGE_OBJECTS}"
+    )
     return Details(
-        sizes={str(name): int(rows or 0) for name, rows in session.rows(query or "SELECT '', 0")},
-        objects={row[:2]: row[2] for row in session.rows(OBJECTS)},
-        rights={row[:2]: row[2] for row in session.rows(RIGHTS)},
-        files=dict(session.rows(FILES)),
-        large=dict(session.rows(LARGE_OBJECTS)),
+        sizes={str(name): int(rows or 0) for name, rows in session.rows(tables[0][0] or NOTHING)},
+        objects={row[:2]: row[2] for row in objects},
+        rights={row[:2]: row[2] for row in rights},
+        files=dict(files),  # type: ignore[arg-type]
+        large=dict(large),  # type: ignore[arg-type]
     )
 
 
@@ -276,22 +283,19 @@ def _differ(
     return any(kind in gone for kind, _ in before.keys() - after.keys())
 
 
-def state_of(session: Session) -> tuple[set[Row], Row]:
-    """The locks that a session holds, and its role and settings."""
-    return set(session.rows(LOCKS)), session.rows(SETTINGS)[0]
+State = tuple[list[Row], list[Row]]
 
 
-def of_session(observed: Observed, session: Session, state: tuple[set[Row], Row]) -> None:
+def of_session(observed: Observed, before: State, after: State) -> None:
     """Add what the session that ran the case tells: locks, role, settings."""
-    held, before = state
-    locks, now = state_of(session)
-    observed.locks = tuple(locks - held)
-    if now[:2] != before[:2]:
+    observed.locks = tuple(set(after[0]) - set(before[0]))
+    was, now = before[1][0], after[1][0]
+    if now[:2] != was[:2]:
         observed.acts_as = now[:2]
     names = [(part or "").strip(' "') for part in (now[4] or "").split(",")]
     escaped = [
-        (now[2] == "off" and before[2] == "on", "transaction_read_only"),
-        (now[3] == "off" and before[3] == "on", "default_transaction_read_only"),
+        (now[2] == "off" and was[2] == "on", "transaction_read_only"),
+        (now[3] == "off" and was[3] == "on", "default_transaction_read_only"),
         ("pg_catalog" in names[1:] or "pg_temp" in names, "search_path"),
         (now[5] != "origin", "session_replication_role"),
         (now[6] != "on", "standard_conforming_strings"),
@@ -301,7 +305,10 @@ def of_session(observed: Observed, session: Session, state: tuple[set[Row], Row]
 
 
 class Watcher:
-    """A superuser's session that runs cases, watches, and takes all of it back."""
+    """A superuser's session that runs cases, watches, and takes all of it back.
+
+    A round trip costs most where system calls are slow: each message asks for all it can.
+    """
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -321,28 +328,25 @@ class Watcher:
                     session.do(text)
                 session.do("RESET SESSION AUTHORIZATION")
                 usual = details(session)
-            before = take(session)
-            session.do(become)
-            session.do(f"SET LOCAL statement_timeout = '{TIMEOUT}'")
-            state = state_of(session)
-            told = Observed(session.run(case.sql, case.parameters, case.copy_data))
-            if told.ran.sqlstate:
-                return told
-            of_session(told, session, state)
-            session.do("RESET SESSION AUTHORIZATION; SET LOCAL search_path = public")
-            session.do("SET LOCAL statement_timeout = 0")
-            observed = compare(told.ran, before, take(session))
+            *first, locks, settings = session.results(
+                f"{COUNTERS};{SEQUENCES};{become};SET LOCAL statement_timeout = '{TIMEOUT}';"
+                f"{LOCKS};{SETTINGS}"
+            )
+            ran = session.run(case.sql, case.parameters, case.copy_data)
+            if ran.sqlstate:
+                return Observed(ran)
+            locks_now, settings_now, *last = session.results(
+                f"{LOCKS};{SETTINGS};RESET SESSION AUTHORIZATION;"
+                f"SET LOCAL search_path = public;SET LOCAL statement_timeout = 0;"
+                f"{COUNTERS};{SEQUENCES}"
+            )
+            observed = compare(ran, _picture(*first), _picture(*last))
             if observed.changed or observed.definitions or observed.objects:
                 look_closer(observed, usual, details(session))
-            _add_told(observed, told)
+            of_session(observed, (locks, settings), (locks_now, settings_now))
             return observed
         finally:
-            session.do("ROLLBACK")
-            session.do("DISCARD ALL")
-
-
-def _add_told(observed: Observed, told: Observed) -> None:
-    observed.locks, observed.acts_as, observed.escaped = told.locks, told.acts_as, told.escaped
+            session.do("ROLLBACK; DEALLOCATE ALL; SELECT pg_advisory_unlock_all(); UNLISTEN *")
 
 
 def committed(database: CorpusDatabase, case: Case) -> Observed:
@@ -356,11 +360,9 @@ def committed(database: CorpusDatabase, case: Case) -> Observed:
 
 def _committed(database: CorpusDatabase, case: Case) -> Observed:
     with database.session("superuser") as watcher:
-        if case.setup:
-            watcher.do(case.setup)
-        watcher.do("LISTEN news")
+        watcher.do(f"{case.setup};LISTEN news")
         options = f"-c statement_timeout={TIMEOUT}"
-        if Effect.SESSION_ESCAPE in case.effects:
+        if case.read_only:
             options += " -c default_transaction_read_only=on"
         with database.session(case.role, options) as session:
             usual, before = details(watcher), take(watcher, committed=True)
@@ -370,22 +372,27 @@ def _committed(database: CorpusDatabase, case: Case) -> Observed:
             session.run("SELECT 1")
         observed = compare(told.ran, before, take(watcher, committed=True))
         look_closer(observed, usual, details(watcher))
-        _add_told(observed, told)
+        observed.locks, observed.acts_as, observed.escaped = told.locks, told.acts_as, told.escaped
         watcher.connection.pgconn.consume_input()
         observed.notified = watcher.connection.pgconn.notifies() is not None
-        if observed.changed and Effect.SESSION_ESCAPE in case.effects:
+        if observed.changed and case.read_only:
             observed.escaped = (*observed.escaped, "wrote in a session that began read-only")
         return observed
 
 
 def _run(session: Session, case: Case) -> Observed:
     """Run a case and ask its session what only that can tell."""
-    state = state_of(session)
+    state = _state(session)
     for text in case.before:
         session.do(text)
     if session.connection.info.transaction_status is TransactionStatus.IDLE:
-        state = state_of(session)  # in a transaction it would be a query
+        state = _state(session)  # in a transaction it would be a query
     told = Observed(session.run(case.sql, case.parameters, case.copy_data))
     if session.connection.info.transaction_status is not TransactionStatus.INERROR:
-        of_session(told, session, state)
+        of_session(told, state, _state(session))
     return told
+
+
+def _state(session: Session) -> State:
+    locks, settings = session.results(f"{LOCKS};{SETTINGS}")
+    return locks, settings

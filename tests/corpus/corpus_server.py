@@ -70,14 +70,31 @@ class Session:
         assert not ran.sqlstate, f"{ran.words}\n{text[:500]}"
 
     def rows(self, text: str) -> list[tuple[str | None, ...]]:
-        """Every row that one statement returns, each value as text."""
-        result = self.connection.pgconn.exec_(text.encode())
-        assert result.status == pq.ExecStatus.TUPLES_OK, result.error_message.decode()
-        values = [
-            [result.get_value(row, column) for column in range(result.nfields)]
-            for row in range(result.ntuples)
-        ]
-        return [tuple(None if v is None else v.decode() for v in row) for row in values]
+        """Every row that a message's one query returns, each value as text."""
+        (found,) = self.results(text)
+        return found
+
+    def results(self, text: str) -> list[list[tuple[str | None, ...]]]:
+        """The rows of each query of a message, in one round trip."""
+        pgconn = self.connection.pgconn
+        pgconn.send_query(text.encode())
+        found: list[list[tuple[str | None, ...]]] = []
+        words = ""
+        while (result := pgconn.get_result()) is not None:
+            if result.status == pq.ExecStatus.TUPLES_OK:
+                found.append(_texts(result))
+            elif result.status != pq.ExecStatus.COMMAND_OK:
+                words = words or result.error_message.decode()
+        assert not words, f"{words}\n{text[:500]}"
+        return found
+
+
+def _texts(result: pq.abc.PGresult) -> list[tuple[str | None, ...]]:
+    values = (
+        [result.get_value(row, column) for column in range(result.nfields)]
+        for row in range(result.ntuples)
+    )
+    return [tuple(None if each is None else each.decode() for each in row) for row in values]
 
 
 class CorpusDatabase:

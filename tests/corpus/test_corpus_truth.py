@@ -110,8 +110,7 @@ def test_a_read_runs_unchanged_where_nothing_may_be_written(
         ran = reader.run(case.sql, case.parameters, case.copy_data)
         assert not ran.sqlstate, ran.words
     finally:
-        reader.run("ROLLBACK")
-        reader.do("DISCARD ALL")
+        reader.do("ROLLBACK; DEALLOCATE ALL; UNLISTEN *; RESET ALL; CLOSE ALL")
 
 
 def test_the_corpus_is_what_it_promises() -> None:
