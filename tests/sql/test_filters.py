@@ -76,6 +76,8 @@ BOUNDING = [
     "id NOT IN (SELECT order_id FROM refunds)",
     "id IN (SELECT id FROM (SELECT id FROM orders WHERE total = 0) x)",
     "xmin = $1",
+    "id = (SELECT max(id) FROM orders)",
+    "id = (SELECT id FROM orders WHERE NOT active ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED)",
     "lower(name) IS NULL",
 ]
 

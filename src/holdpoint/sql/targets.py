@@ -138,6 +138,7 @@ class Target:
         self.hops = 0  # partners of partners looked at on the way here
         if not self.schema and self.relation is not None:
             self.schema = self.relation.schema
+        self.again = False  # a subquery on the table itself: its columns' names are found there
         self.is_outer = False  # seen from inside a subquery
         self.alone = not sources
         self.selves: set[str] = {self.relname}
@@ -161,6 +162,12 @@ class Target:
         names = Relations(self.names.walk, self.names.hidden | hidden) if hidden else self.names
         copy = Target(self.node, sources, names)
         copy.is_outer = True
+        copy.again = self.again or any(
+            kind == "RangeVar"
+            and node.get("relname", "") == self.relname
+            and "colnames" not in node.get("alias", {})
+            for kind, node in leaves(sources)
+        )
         copy.where = query.get("whereClause")
         copy.selves, copy.copies = self.selves, set(self.copies)
         if self.name in {alias_of(node) for _, node in leaves(sources)}:
@@ -249,6 +256,8 @@ def mentions(node: Any, target: Target) -> tuple[set[str], set[str], set[str]]:
                             loose.add(seen_by.name)
                     elif seen_by.partner_of(value):
                         qualifiers.add(seen_by.partner_of(value))
+                    elif seen_by.again:
+                        qualifiers.add("")
                     else:
                         loose.add(fields[0])
                 elif isinstance(value, dict) and "op" in value and "limitOption" in value:
