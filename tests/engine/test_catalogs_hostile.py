@@ -312,6 +312,7 @@ CREATE TRIGGER vector BEFORE INSERT ON t FOR EACH ROW
             {Effect.READ, Effect.SESSION_ESCAPE, Effect.UNKNOWN},
         ),
         ("SELECT total(v) FROM (VALUES (1)) AS x (v)", {Effect.READ}),
+        ("INSERT INTO t (b) VALUES ('x')", {Effect.WRITE}),
     ],
 )
 async def test_dangerous_built_ins_do_not_hide_behind_what_users_define(

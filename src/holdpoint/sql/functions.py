@@ -153,7 +153,7 @@ _REVIEWED: Final[tuple[tuple[Effect, MarkKind | None, str, str], ...]] = (
 # Volatile in some version, and reviewed: they read the server's state or draw random values, and
 # change nothing that another session or a later transaction sees. `timezone` is volatile in
 # PostgreSQL 13 and 14 for `timetz`, because the offset depends on today; `pg_is_in_backup` is gone
-# since 15.
+# since 15. The trigger functions fill in or skip the row at hand, and fail when they are called.
 _HARMLESS_VOLATILE: Final = _names(
     """
     amvalidate array_sample array_shuffle clock_timestamp current_query currval gen_random_uuid
@@ -181,7 +181,8 @@ _HARMLESS_VOLATILE: Final = _names(
     pg_stat_get_xact_tuples_newpage_updated pg_stat_get_xact_tuples_returned
     pg_stat_get_xact_tuples_updated pg_stat_have_stats pg_table_size pg_tablespace_size
     pg_total_relation_size pg_xact_commit_timestamp pg_xact_commit_timestamp_origin
-    pg_xact_status random random_normal setseed timeofday timezone txid_status uuidv4 uuidv7
+    pg_xact_status random random_normal setseed suppress_redundant_updates_trigger timeofday
+    timezone tsvector_update_trigger tsvector_update_trigger_column txid_status uuidv4 uuidv7
     """
 )
 
