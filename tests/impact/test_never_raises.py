@@ -38,7 +38,7 @@ from holdpoint.model.effects import (
     Statement,
     Verb,
 )
-from holdpoint.model.impact import Impact
+from holdpoint.model.impact import Impact, Undo
 from holdpoint.model.limits import IMPACT_LISTED_MAX
 from holdpoint.sql.names import Catalog
 
@@ -54,11 +54,23 @@ def check(impact: Impact) -> None:
         assert bool(table.blocks) is (table.lock is not None)
 
 
+# Effects that leave nothing behind in the database.
+PASSING = {Effect.READ, Effect.EXHAUSTION, Effect.SESSION_ESCAPE}
+# Statements that write without changing what anybody stored: housekeeping, locks of rows.
+KEEPING = {"VACUUM", "ANALYZE", "REINDEX", "CLUSTER", "SELECT", "DECLARE CURSOR"}
+
+
 def test_every_statement_of_the_corpus_has_a_picture(shop: Shop) -> None:
+    """And whatever has an effect has something to undo."""
     assert CORPUS
     for text in CORPUS:
-        check(describe(sql.read(text), None))
-        check(shop.impact(text))
+        for catalog in (None, shop.catalog):
+            reading = sql.read(text, catalog=catalog)
+            impact = describe(reading, catalog)
+            check(impact)
+            if impact.undo is Undo.NOTHING:
+                for statement in reading.statements:
+                    assert statement.effects <= PASSING or statement.tag in KEEPING, text
 
 
 # A small world of names, so that things meet; oids may point at nothing, or in circles.

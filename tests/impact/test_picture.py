@@ -200,8 +200,19 @@ def test_what_goes_over_every_table_says_so(text: str) -> None:
 
 
 def test_a_table_made_in_the_same_message_keeps_nobody_waiting() -> None:
-    impact = told("CREATE TABLE n (a int); CREATE INDEX ON n (a); ALTER TABLE n ADD b int")
-    assert impact.tables == ()
+    text = "CREATE TABLE n (a int); CREATE INDEX ON n (a); ALTER TABLE n ADD b int"
+    assert told(text, catalog(ORDERS)).tables == ()
+
+
+def test_a_table_that_is_there_is_not_hidden_by_a_create() -> None:
+    text = "CREATE TABLE IF NOT EXISTS orders (a int); DROP TABLE orders"
+    assert only(told(text, catalog(ORDERS))).lock is LockMode.ACCESS_EXCLUSIVE
+    assert only(told(text)).lock is LockMode.ACCESS_EXCLUSIVE
+
+
+def test_of_too_many_tables_those_with_the_worst_locks_are_listed() -> None:
+    inserts = ";".join(f"INSERT INTO t{at} VALUES (1)" for at in range(IMPACT_LISTED_MAX))
+    assert told(f"{inserts}; DROP TABLE orders").tables[0].name == "orders"
 
 
 @pytest.mark.parametrize(

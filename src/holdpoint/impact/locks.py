@@ -79,6 +79,11 @@ def stronger(one: LockMode | None, other: LockMode | None) -> LockMode | None:
     return one if _ORDER[one] >= _ORDER[other] else other
 
 
+def strength(mode: LockMode | None) -> int:
+    """How strong a lock is, 0 for none."""
+    return _ORDER[mode] + 1 if mode is not None else 0
+
+
 def blocks(mode: LockMode | None) -> str:
     """Who waits behind a lock, in words; empty without one."""
     return _BLOCKS[mode] if mode is not None else ""
