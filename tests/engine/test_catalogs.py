@@ -316,7 +316,7 @@ async def test_grants_with_the_owners_and_those_on_columns(picture: CatalogRows)
 async def test_functions(picture: CatalogRows) -> None:
     add = function(picture, "add")
     assert (add.kind, add.language, add.owner, add.volatility) == ("f", "sql", "postgres", "s")
-    assert (add.arguments, add.argument_names) == ((INT, INT, 1007), ("a", "b", "rest"))
+    assert (add.arguments, add.argument_names) == ((INT, INT, 1007), ("a", "b", "rest", "c"))
     assert (add.defaults, add.variadic, add.returns) == (2, True, INT)
     assert (add.body, add.standard_body) == ("SELECT a + b", False)
     assert add.default_expressions == "5, '{}'::integer[]"

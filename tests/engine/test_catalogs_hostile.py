@@ -12,7 +12,7 @@ from holdpoint.config import parse_url
 from holdpoint.embedded import EmbeddedPostgres
 from holdpoint.engine import catalogs
 from holdpoint.engine.catalog_keeper import CatalogKeeper
-from holdpoint.engine.catalog_rows import condition_of, input_names, statements_of
+from holdpoint.engine.catalog_rows import condition_of, statements_of
 from holdpoint.engine.catalogs import CatalogUnavailable, read_catalog, read_mark
 from holdpoint.model import limits
 from holdpoint.model.catalog import CatalogRows
@@ -282,12 +282,6 @@ def test_the_condition_of_a_trigger(definition: str, condition: str) -> None:
 )
 def test_statements_of_a_body(body: str, statements: str) -> None:
     assert statements_of(body) == statements
-
-
-def test_names_of_arguments_that_a_caller_gives() -> None:
-    assert input_names(None, None) == ()
-    assert input_names(["a", ""], None) == ("a", "")
-    assert input_names(["a", "b", "c", "d", "e"], ["i", "o", "b", "v", "t"]) == ("a", "c", "d")
 
 
 BUILT_INS_BEHIND = """

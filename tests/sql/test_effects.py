@@ -42,7 +42,7 @@ SELECT a @#@ b FROM t                                              | read unknow
 SELECT a FROM t ORDER BY a USING OPERATOR(x.<)                     | read unknown
 SELECT a FROM t WHERE b OPERATOR(x.=) ANY (SELECT 1)               | read unknown
 SELECT a FROM t WHERE b OPERATOR(x.=) ANY (ARRAY[1])               | read unknown
-SELECT "RI_FKey_cascade_del"()                                      | read unknown
+SELECT "RI_FKey_cascade_del"()                                     | read unknown
 """
 
 # Wherever an expression can stand, a function in it is found.

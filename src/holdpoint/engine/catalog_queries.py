@@ -196,7 +196,7 @@ SELECT c.oid, coalesce(pg_catalog.pg_get_viewdef(c.oid), '')
 FUNCTIONS: Final = """
 SELECT p.oid, n.nspname::text, p.proname::text, p.prokind::text, l.lanname::text,
        pg_catalog.pg_get_userbyid(p.proowner)::text, p.proargtypes::oid[],
-       p.proargnames, p.proargmodes::text[], p.pronargdefaults, p.provariadic <> 0, p.prorettype,
+       p.proargnames, p.pronargdefaults, p.provariadic <> 0, p.prorettype,
        p.provolatile::text, p.prosecdef, {function_body}, {function_standard}, p.proconfig,
        coalesce(pg_catalog.pg_get_expr(p.proargdefaults, 0), ''), p.prosupport::oid,
        ARRAY[g.aggtransfn, g.aggfinalfn, g.aggcombinefn, g.aggserialfn, g.aggdeserialfn,

@@ -33,8 +33,6 @@ _INSTEAD: Final = 64
 _EVENTS: Final = ((4, "insert"), (8, "delete"), (16, "update"), (32, "truncate"))
 # pg_rewrite.ev_type is a command type (nodes/nodes.h).
 _RULE_EVENTS: Final = {"1": "select", "2": "update", "3": "insert", "4": "delete"}
-# Modes of arguments that a caller gives (pg_proc.proargmodes): in, inout, variadic.
-_INPUT_MODES: Final = frozenset("ibv")
 
 _QUOTED_OR_PAREN: Final = re.compile(r"\"(?:[^\"]|\"\")*\"|'(?:[^']|'')*'|[()]")
 
@@ -302,7 +300,7 @@ class Assembly:
 
     def _function(self, row: Row) -> model.Function:
         (
-            oid, schema, name, kind, language, owner, arguments, names, modes, defaults, variadic,
+            oid, schema, name, kind, language, owner, arguments, names, defaults, variadic,
             returns, volatility, security_definer, body, standard, settings, expressions, support,
             uses,
         ) = row  # fmt: skip
@@ -314,7 +312,7 @@ class Assembly:
             language=self._one(language),
             owner=self._one(owner),
             arguments=self._one(tuple(arguments)),
-            argument_names=input_names(names, modes),
+            argument_names=tuple(name for name in names or () if name),
             defaults=defaults,
             variadic=variadic,
             returns=returns,
@@ -377,15 +375,6 @@ def _grouped(rows: Rows) -> Iterator[tuple[Any, list[Row]]]:
     """Rows by their first field; those of the same stand together."""
     for key, group in groupby(rows, itemgetter(0)):
         yield key, list(group)
-
-
-def input_names(names: Sequence[str] | None, modes: Sequence[str] | None) -> tuple[str, ...]:
-    """Names of the arguments that a caller gives, empty for those without one."""
-    if not names:
-        return ()
-    if modes is None:  # all are plain input
-        return tuple(names)
-    return tuple(name for name, mode in zip(names, modes, strict=True) if mode in _INPUT_MODES)
 
 
 def statements_of(body: str) -> str:
