@@ -276,3 +276,21 @@ async def test_a_count_writes_nothing_and_leaves_no_lock(
             " AND s.datname = current_database()"
         ).fetchone()
         assert row == (0,)
+
+
+async def test_a_role_that_may_only_read_plans_a_select_instead(place: Place) -> None:
+    with psycopg.connect(place.url, autocommit=True) as owner:
+        owner.execute("REVOKE UPDATE, DELETE, INSERT ON a, p FROM counts_limited")
+    limited = DatabaseProber(lambda: parse_url(place.limited_url))
+    figure = await counted(
+        limited, "DELETE FROM ONLY a WHERE id <= $1", parameters=(Parameter(b"60"),)
+    )
+    owner_s = DatabaseProber(lambda: parse_url(place.url))
+    wanted = await counted(owner_s, "DELETE FROM ONLY a WHERE id <= 60")
+    await owner_s.close()
+    assert figure == wanted
+    assert figure.basis is Basis.ESTIMATE
+    figure = await counted(limited, "INSERT INTO a SELECT a_id FROM b")
+    await limited.close()
+    assert figure.basis is Basis.UNKNOWN
+    assert "may not plan it" in figure.why

@@ -170,6 +170,7 @@ class Function:
 
     ``kind`` is ``pg_proc.prokind``: f, p, a, w. ``arguments`` are the types of input arguments in
     order (of a variadic one the array's), ``defaults`` how many at the end may be left out.
+    ``argument_names`` are all its arguments' names, those it returns included: variables inside it.
     ``body`` is ``prosrc``, or for a body in standard SQL (``BEGIN ATOMIC``) the text between.
     ``volatility`` is i, s or v. ``uses`` are functions it stands on: an aggregate's transition and
     final functions. ``settings`` are those of its SET clauses.

@@ -193,6 +193,7 @@ def _add(walk: Walk, closure: Closure, catalog: Catalog) -> None:
         if direct.function:
             walk.reached[direct.function] = None
             walk.functions[direct.name] = None
+            walk.reads_backslash = walk.reads_backslash or direct.has_backslash
         for kind, subject, detail in direct.marks:
             walk.mark(kind, subject, detail)
         beyond = sorted([effect.value for effect in direct.effects if effect is not Effect.READ])

@@ -14,6 +14,7 @@ from holdpoint.model.catalog import Function, Relation, RelationKind, Rule, Trig
 from holdpoint.model.effects import Access, Effect, MarkKind, ObjectKind, Verb
 from holdpoint.sql import grammar
 from holdpoint.sql.bodies import statements_of
+from holdpoint.sql.defining import defines
 from holdpoint.sql.extensions import extension_call
 from holdpoint.sql.names import QUALIFIED, Catalog, Paths
 from holdpoint.sql.settings import judge_setting, paths_of
@@ -66,6 +67,7 @@ class Direct:
     def __init__(self, label: str = "", name: str = "") -> None:
         self.label = label
         self.name = name
+        self.has_backslash = False  # which literals mean depends on standard_conforming_strings
         self.function = 0
         self.relation: Relation | None = None
         self.verb = Verb.SELECT
@@ -80,6 +82,7 @@ class Direct:
         self.changes_rows = False
         self.rows_max: int | None = 0  # that its own statements change, None for any number
         self.is_cascade = False
+        self.defines = False  # what it runs later may be what it defined before
         self.moves_cursors = False  # may run any portal of the session
         # The planner may run it: it is declared IMMUTABLE or STABLE, whatever it does in truth.
         self.foldable = False
@@ -350,6 +353,7 @@ def _function(catalog: Catalog, function: Function, paths: Paths) -> Direct:
         return direct
     if function.extension and _of_extension(direct, function):
         return direct
+    direct.has_backslash = "\\" in function.body
     code = statements_of(function)
     _body(direct, catalog, code.statements, own)
     if any(name == "search_path" for name, _ in direct.sets):
@@ -358,6 +362,8 @@ def _function(catalog: Catalog, function: Function, paths: Paths) -> Direct:
     for words in code.unknowns:
         direct.unknowns.append(f"`{function.label}` {words}")
         direct.marks.append((_kind_of(function), function.label, words))
+    if direct.defines:
+        direct.unknowns.append(f"`{function.label}` may run code that it defines")
     direct.moves_cursors = code.moves_cursors
     if function.language != "sql" and _LOOPS.search(function.body) is not None:
         direct.rows_max = None
@@ -438,6 +444,9 @@ def run_shallow(catalog: Catalog, paths: Paths, node: dict[str, object], text: s
 
 
 def _absorb(direct: Direct, catalog: Catalog, walk: Walk) -> None:
+    direct.defines = direct.defines or defines(walk.statement())
+    if walk.prepares or walk.deallocates:
+        direct.unknowns.append(f"{direct.label or 'it'} prepares statements while it runs")
     direct.effects.update(walk.effects)
     direct.functions.update(walk.functions)
     direct.unknowns += walk.unknowns

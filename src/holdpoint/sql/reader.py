@@ -46,6 +46,13 @@ _DEFINES_CODE: Final = (
         "the transaction has defined code that the catalog does not show yet",
     ),
 )
+_BACKSLASH: Final = (
+    Mark(
+        MarkKind.NAMES_UNSURE,
+        "standard_conforming_strings",
+        "a backslash in a function's body has another meaning in this session",
+    ),
+)
 _RUNS_CODE: Final = frozenset(("DO", "CALL"))
 _UNKNOWN: Final = frozenset((Effect.UNKNOWN,))
 _UTF8: Final = frozenset(("UTF8", "UTF-8", "UNICODE"))
@@ -148,6 +155,8 @@ def _statements(
         walk = _walked(Walk(prepared, portals, catalog, paths), node, own)
         if session.unsure:
             _doubt(walk, session.unsure)
+        if walk.reads_backslash and not session.standard_conforming_strings:
+            _doubt(walk, _BACKSLASH)
         if catalog is not None and (walk.sets or defines_code):
             if walk.tag in _RUNS_CODE and any(name == "search_path" for name, _ in walk.sets):
                 # It sets the path while it runs: its later names may mean anything.
