@@ -87,6 +87,34 @@ def test_more_rows_than_estimated_are_rolled_back_and_held(each_gate: Gate) -> N
     ]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "UPDATE lies SET status = 'x' /* {} */",
+        "MERGE INTO lies AS l USING lies AS s ON l.id = s.id"
+        " WHEN MATCHED THEN UPDATE SET status = 'x' /* {} */",
+    ],
+    ids=["UPDATE", "MERGE"],
+)
+def test_an_approval_covers_the_rows_that_people_saw(each_gate: Gate, text: str) -> None:
+    gate = each_gate
+    for number, send in enumerate((Q, lambda text: run(text) + S)):
+        own = text.format(number)
+        with gate.raw("write") as wire:
+            wire.ask(send(own))
+            first = gate.opened(own)
+            gate.answer(first)
+            assert wire.ask(send(own)).endswith("E:HP001 ZI")
+            assert "changed 5,000 rows, over the bound of" in wire.errors[-1]["M"]
+            assert gate.hold(first.id).state is HoldState.CLAIMED
+            assert changed(gate) == number * MANY
+            second = gate.opened(own)
+            assert second.id != first.id
+            gate.answer(second)
+            assert f" {MANY} ZI" in wire.ask(send(own))
+    assert changed(gate) == MANY
+
+
 # --- one Query ------------------------------------------------------------------------------------
 
 
@@ -327,10 +355,13 @@ def test_rows_that_a_foreign_key_changes_count(
         "CREATE TABLE parts (id int PRIMARY KEY);"
         "CREATE TABLE kids (part int REFERENCES parts ON DELETE CASCADE);"
         "INSERT INTO parts SELECT generate_series(1, 3);"
-        "INSERT INTO kids SELECT 1 + g % 3 FROM generate_series(1, 3000) AS g"
+        "INSERT INTO kids VALUES (1); ANALYZE parts; ANALYZE kids;"
+        "ALTER TABLE kids SET (autovacuum_enabled = false);"
+        "INSERT INTO kids SELECT 1 + g % 3 FROM generate_series(2, 3000) AS g"
     )
     with each_gate.raw("write") as wire:
         assert "E:HP001" in wire.query("DELETE FROM parts WHERE id < 3")
+        assert "changed 2,002 rows" in wire.errors[-1]["M"]
         assert "C:DELETE 0" in wire.query("DELETE FROM parts WHERE id > 3")
     assert direct_of.execute("SELECT count(*) FROM kids").fetchone() == (3000,)
 
