@@ -67,6 +67,11 @@ class Case:
     known_gap_text: str = ""  # the same without a catalog
 
     @property
+    def family(self) -> str:
+        """The file it stands in."""
+        return self.id.partition("/")[0]
+
+    @property
     def harmless(self) -> bool:
         """Whether an agent that may write should never be stopped for it."""
         return self.effects <= HARMLESS

@@ -5,12 +5,14 @@ The limits of time are the test's own timeout; what is asserted is that there is
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
 
 import pytest
-from corpus_cases import cases
+from corpus_cases import Case, cases
+from corpus_reading import catalog_of
 from corpus_server import Databases
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -43,8 +45,8 @@ BROKEN = (
 
 
 @pytest.fixture(scope="module")
-def catalog(databases18: Databases, catalogs: dict[str, Catalog]) -> Catalog:
-    return catalogs["shop"]
+def catalog(databases18: Databases) -> Catalog:
+    return catalog_of(databases18["shop"])
 
 
 def whole(reading: Reading) -> None:
@@ -158,10 +160,8 @@ def test_soup_of_words(catalog: Catalog, words: list[str], tight: bool) -> None:
 
 @given(st.sampled_from(CASES), st.sampled_from(CASES), st.data())
 @settings(max_examples=300, deadline=None)
-def test_two_cases_spliced(
-    catalog: Catalog, one: object, other: object, data: st.DataObject
-) -> None:
-    first, second = one.sql, other.sql  # type: ignore[attr-defined]
+def test_two_cases_spliced(catalog: Catalog, one: Case, other: Case, data: st.DataObject) -> None:
+    first, second = one.sql, other.sql
     at, upto = data.draw(st.integers(0, len(first))), data.draw(st.integers(0, len(second)))
     read(first[:at] + second[upto:], catalog)
 
@@ -198,8 +198,6 @@ def test_nothing_crashes_a_process() -> None:
         "    reading = sql.read(text)\n"
         "    print(sorted(reading.effects)[0], flush=True)\n"
     )
-    import json
-
     done = subprocess.run(
         [sys.executable, "-c", child], input=json.dumps(CRASHERS), capture_output=True, text=True
     )
