@@ -290,6 +290,7 @@ CREATE OPERATOR public.=+= (leftarg = int4, rightarg = int4, function = int4eq,
                             restrict = eqsel, join = eqjoinsel);
 CREATE AGGREGATE public.configured(text, bool) (sfunc = set_config, stype = text);
 CREATE AGGREGATE public.total(int) (sfunc = int4pl, stype = int);
+CREATE TYPE span AS RANGE (subtype = int);
 CREATE TABLE t (a tsvector, b text);
 CREATE TRIGGER vector BEFORE INSERT ON t FOR EACH ROW
     EXECUTE FUNCTION tsvector_update_trigger(a, 'pg_catalog.english', b);
@@ -307,6 +308,7 @@ CREATE TRIGGER vector BEFORE INSERT ON t FOR EACH ROW
         ),
         ("SELECT total(v) FROM (VALUES (1)) AS x (v)", {Effect.READ}),
         ("INSERT INTO t (b) VALUES ('x')", {Effect.WRITE}),
+        ("SELECT span(1, 2), span_multirange(span(1, 2, '[]'))", {Effect.READ}),
     ],
 )
 async def test_dangerous_built_ins_do_not_hide_behind_what_users_define(

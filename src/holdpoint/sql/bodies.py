@@ -11,6 +11,17 @@ from holdpoint.sql.code import Code, Collector
 
 # The types `trigger` and `event_trigger` (pg_type.dat).
 _TRIGGERS: Final = frozenset((2279, 3838))
+# What CREATE TYPE … AS RANGE makes beside the type (rangetypes.c, multirangetypes.c): they only put
+# values together. Whoever else makes a function in `internal` is a superuser.
+_RANGE_CONSTRUCTORS: Final = frozenset(
+    (
+        "range_constructor2",
+        "range_constructor3",
+        "multirange_constructor0",
+        "multirange_constructor1",
+        "multirange_constructor2",
+    )
+)
 
 
 def statements_of(function: Function) -> Code:
@@ -20,6 +31,8 @@ def statements_of(function: Function) -> Code:
         if function.returns in _TRIGGERS:
             return plpgsql.trigger_code_of(body, function.name)
         return plpgsql.code_of(body, function.argument_names, function.name)
+    if function.language == "internal" and body in _RANGE_CONSTRUCTORS:
+        return Code()
     if function.language != "sql":
         return unread(function.language)
     if len(body) > CODE_CHARS_MAX:
