@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from holdpoint.impact.resolving import meant, partitioned_ancestors
+from holdpoint.impact.resolving import meant, partitioned_ancestors, tables_of_index
 from holdpoint.model.catalog import (
     Constraint,
     DataType,
@@ -194,9 +194,7 @@ def _resting_on(
 
 
 def _on_index(change: Change, catalog: Catalog) -> Iterator[Dependent]:
-    for relation in catalog.rows.relations:
-        if change.on.schema not in ("", relation.schema):
-            continue
+    for relation in tables_of_index(change.on, catalog):
         for index in relation.indexes:
             if index.name != change.on.name:
                 continue

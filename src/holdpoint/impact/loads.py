@@ -8,7 +8,7 @@ from typing import Final
 
 from holdpoint.impact.definitions_work import Answer, heavier, work_of, work_of_other
 from holdpoint.impact.locks import lock_of, lock_of_other, stronger
-from holdpoint.impact.resolving import meant, row_uses, used
+from holdpoint.impact.resolving import meant, row_uses, tables_of_index, used
 from holdpoint.model.catalog import Relation, RelationKind
 from holdpoint.model.changes import Change, Name
 from holdpoint.model.effects import Statement, Verb
@@ -201,9 +201,4 @@ def _about(change: Change, statement: Statement, catalog: Catalog | None) -> tup
     """The relations that a change is about; for an index, its table."""
     if change.kind != "INDEX" or catalog is None:
         return meant(change.on, statement, catalog)
-    return tuple(
-        relation
-        for relation in catalog.rows.relations
-        if change.on.schema in ("", relation.schema)
-        and any(index.name == change.on.name for index in relation.indexes)
-    )
+    return tables_of_index(change.on, catalog)

@@ -18,6 +18,9 @@ ENABLED: Final = frozenset("OA")
 """Triggers and rules that fire: on origin, always. A session in replica mode is no agent's."""
 
 
+_INDEXES: Final = ("tables by index",)  # where the picture remembers them
+
+
 @dataclass(frozen=True, slots=True)
 class Touch:
     """A relation whose rows are changed, how, in which columns (empty for all), and by what.
@@ -113,6 +116,20 @@ def touches(statement: Statement, catalog: Catalog) -> tuple[Touch, ...]:
             for each in meant(change.on, statement, catalog):
                 found[Touch(each, Verb.TRUNCATE)] = None
     return tuple(sorted(found, key=lambda touch: len(touch.through)))
+
+
+def tables_of_index(index: Name, catalog: Catalog) -> tuple[Relation, ...]:
+    """The tables that have an index of that name; it is in their schema."""
+    known: dict[str, list[Relation]] | None = catalog.followed.get(_INDEXES)
+    if known is None:
+        known = {}
+        for relation in catalog.rows.relations:
+            for each in relation.indexes:
+                known.setdefault(each.name, []).append(relation)
+        catalog.followed[_INDEXES] = known
+    return tuple(
+        relation for relation in known.get(index.name, ()) if index.schema in ("", relation.schema)
+    )
 
 
 def descendants(relation: Relation, catalog: Catalog) -> tuple[Relation, ...]:
