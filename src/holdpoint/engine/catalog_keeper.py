@@ -26,13 +26,6 @@ from holdpoint.model import limits
 from holdpoint.model.upstream import UpstreamUrl
 from holdpoint.sql.names import Catalog
 
-SETTINGS: Final = (
-    "-c default_transaction_read_only=on "
-    f"-c statement_timeout={int(limits.CATALOG_STATEMENT_S * 1000)} "
-    f"-c lock_timeout={int(limits.CATALOG_LOCK_S * 1000)} "
-    "-c client_encoding=UTF8"
-)
-
 _NEVER: Final = float("-inf")
 
 
@@ -214,8 +207,8 @@ class CatalogKeeper:
         await self._disconnect()
         self._connection = await psycopg.AsyncConnection.connect(
             conninfo_of(self._url_of()),
-            options=SETTINGS,
             application_name="holdpoint catalog",
+            client_encoding="UTF8",
             connect_timeout=max(2, int(limits.UPSTREAM_CONNECT_TIMEOUT_S)),
             keepalives_idle=limits.CATALOG_KEEPALIVE_S,
             keepalives_interval=limits.CATALOG_KEEPALIVE_S,

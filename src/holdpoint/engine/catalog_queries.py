@@ -17,14 +17,19 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
+from holdpoint.model import limits
+
 # FirstNormalObjectId (access/transam.h): what was made after initdb has an oid from here on.
 # Whoever may replace a built-in function with one in another language (12 internal, 13 C, 14 SQL)
 # made something that the shipped table of built-ins does not know: it counts as a user's.
 FIRST_USER_OID: Final = 16384
 USER_FUNCTION: Final = "(p.oid >= 16384 OR p.prolang NOT IN (12, 13, 14))"
 
-SETTINGS: Final = """
+# For one transaction: a pooler that hands out another session for the next one does no harm.
+SETTINGS: Final = f"""
 SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL statement_timeout = {int(limits.CATALOG_STATEMENT_S * 1000)};
+SET LOCAL lock_timeout = {int(limits.CATALOG_LOCK_S * 1000)};
 SET LOCAL standard_conforming_strings = on;
 SET LOCAL quote_all_identifiers = off;
 SET LOCAL max_parallel_workers_per_gather = 0;
