@@ -21,6 +21,9 @@ CHANGES = [
     "DELETE FROM accounts_1",
     "DELETE FROM events",
     "DELETE FROM events_1",
+    "UPDATE events SET id = id + 100",
+    "UPDATE events_1 SET id = 9 WHERE id = 1",
+    "INSERT INTO events VALUES (105)",
     "DELETE FROM archive",
     "DELETE FROM ONLY archive",
     "DELETE FROM desk",
@@ -54,7 +57,12 @@ def test_what_the_server_sets_off_is_told(shop: Shop, statement: str) -> None:
     assert fired <= {firing.name for firing in impact.firings}
 
 
-PARTS = {"events_1": "events", "accounts_1": "accounts", "archive_old": "archive"}
+PARTS = {
+    "events_1": "events",
+    "events_2": "events",
+    "accounts_1": "accounts",
+    "archive_old": "archive",
+}
 
 
 def run(shop: Shop, statement: str) -> tuple[set[str], set[str]]:
@@ -181,6 +189,15 @@ def test_a_firing_says_when_and_what(shop: Shop) -> None:
 def test_partitions_add_their_own_row_triggers_but_no_copies(shop: Shop) -> None:
     found = [(bare(each.table), each.name) for each in shop.impact("DELETE FROM events").firings]
     assert sorted(found) == [("events", "events_row"), ("events_1", "events_1_row")]
+
+
+def test_an_update_may_move_rows_which_deletes_and_inserts_them(shop: Shop) -> None:
+    found = firings(shop, "UPDATE events SET id = id + 100")
+    assert set(found) == {"events_row", "events_1_row", "events_2_new"}
+    assert found["events_2_new"].when == (
+        "after insert, each row, if it moves to another partition"
+    )
+    assert firings(shop, "UPDATE events_1 SET id = 9") == {}
 
 
 def test_an_instead_of_trigger_acts_in_the_place_of_the_views_tables(shop: Shop) -> None:

@@ -7,6 +7,7 @@ partitions and inheritors, section 39.4 (rules), chapter 38 (event triggers).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Final
 
 from holdpoint.impact.bodies import Summary, names_in
@@ -30,7 +31,12 @@ def firings_of(touched: Iterable[Touch], catalog: Catalog, summary: Summary) -> 
         for table, trigger in _triggers(touch, catalog):
             key = (table.label, trigger.name)
             if key not in found:
-                found[key] = _of_trigger(table, trigger, catalog, summary)
+                firing = _of_trigger(table, trigger, catalog, summary)
+                if not _fires(trigger, touch):
+                    firing = replace(
+                        firing, when=f"{firing.when}, if it moves to another partition"
+                    )
+                found[key] = firing
         for rule in touch.relation.rules:
             if rule.event == touch.verb.value and rule.enabled in ENABLED:
                 found.setdefault((touch.relation.label, rule.name), _of_rule(touch.relation, rule))
@@ -43,9 +49,8 @@ def _triggers(touch: Touch, catalog: Catalog) -> Iterator[tuple[Relation, Trigge
     A row trigger of a partitioned table is copied to each partition: the copies are one trigger.
     """
     relation = touch.relation
-    own = {(each.name, each.function) for each in relation.triggers}
     for trigger in relation.triggers:
-        if _fires(trigger, touch):
+        if _fires(trigger, touch) or _moves(trigger, touch):
             yield relation, trigger
     if relation.kind is RelationKind.VIEW:
         return
@@ -54,10 +59,11 @@ def _triggers(touch: Touch, catalog: Catalog) -> Iterator[tuple[Relation, Trigge
             (each.name, each.function)
             for ancestor in partitioned_ancestors(member, catalog)
             for each in ancestor.triggers
-        } & own
+        }
         for trigger in member.triggers:
             is_copy = (trigger.name, trigger.function) in copied
-            if trigger.per_row and not is_copy and _fires(trigger, touch):
+            fires = _fires(trigger, touch) or _moves(trigger, touch)
+            if trigger.per_row and not is_copy and fires:
                 yield member, trigger
 
 
@@ -66,6 +72,14 @@ def _fires(trigger: Trigger, touch: Touch) -> bool:
         return False
     listed = touch.verb.value == "update" and trigger.columns and touch.columns
     return not listed or not set(trigger.columns).isdisjoint(touch.columns)
+
+
+def _moves(trigger: Trigger, touch: Touch) -> bool:
+    """Whether it fires because an UPDATE moves a row: that deletes it here and inserts it there."""
+    partitioned = touch.relation.kind is RelationKind.PARTITIONED
+    if touch.verb.value != "update" or not partitioned or not trigger.per_row:
+        return False
+    return trigger.enabled in ENABLED and not trigger.events.isdisjoint(("insert", "delete"))
 
 
 def _of_trigger(table: Relation, trigger: Trigger, catalog: Catalog, summary: Summary) -> Firing:
