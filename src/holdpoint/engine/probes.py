@@ -17,7 +17,12 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from holdpoint.engine.probes_activity import presence
-from holdpoint.engine.probes_counts import count_selection, rows_of_query, why_not_exact
+from holdpoint.engine.probes_counts import (
+    count_selection,
+    rows_of_query,
+    selection_expected,
+    why_not_exact,
+)
 from holdpoint.engine.probes_plans import (
     cost_expected,
     first_value,
@@ -127,19 +132,30 @@ class DatabaseProber:
                 return figure
             why = figure.why
         total = 0
+        for statement in writers:
+            figure = Figure(statement.rows_max, Basis.EXACT)
+            if figure.value is None:
+                figure = await self._expected(question, statement)
+            if figure.value is None:
+                return figure
+            total += figure.value
+        return Figure(total, Basis.ESTIMATE, why)
+
+    async def _expected(self, question: Question, statement: Statement) -> Figure:
+        """The planner's estimate; for a role that may not write, that of a SELECT."""
+        values = question.parameters or ()
         try:
-            async with self._connection(question.view) as connection:
-                for statement in writers:
-                    if statement.rows_max is not None:
-                        total += statement.rows_max
-                        continue
-                    figure = await rows_expected(connection, statement, question.parameters or ())
-                    if figure.value is None:
-                        return figure
-                    total += figure.value
+            try:
+                async with self._connection(question.view) as connection:
+                    return await rows_expected(connection, statement, values)
+            except psycopg.errors.InsufficientPrivilege:
+                selection = await asyncio.to_thread(selection_of, statement.text)
+                async with self._connection(question.view) as connection:
+                    return await selection_expected(connection, selection, values)
+        except NotSelectable as problem:
+            return _unknown(f"the probe's role may not plan it, and {problem}")
         except _PROBLEMS as error:
             return _unknown(_words(error))
-        return Figure(total, Basis.ESTIMATE, why)
 
     async def _counted(self, question: Question, writer: Statement, budget_s: float) -> Figure:
         """The exact count on the replica, else here; UNKNOWN with the reason if neither tells."""
@@ -283,18 +299,7 @@ class DatabaseProber:
 
         Raises ``ValueError`` when nobody is sure what they mean there.
         """
-        begin = _begin(view)
-        connection, self._idle = self._idle, None
-        if connection is None or connection.closed:
-            connection = await self._connect()
-            await connection.execute(begin)
-        else:
-            try:
-                await connection.execute(begin)
-            except psycopg.OperationalError:  # the server has restarted since the last probe
-                await connection.close()
-                connection = await self._connect()
-                await connection.execute(begin)
+        connection = await self._begun(_begin(view))
         try:
             yield connection
             await connection.execute("ROLLBACK")
@@ -305,6 +310,26 @@ class DatabaseProber:
             self._idle = connection
         else:
             await connection.close()
+
+    async def _begun(self, begin: str) -> psycopg.AsyncConnection[Any]:
+        """The connection that is kept, or a new one, with its transaction begun."""
+        kept, self._idle = self._idle, None
+        if kept is not None and not kept.closed:
+            try:
+                await kept.execute(begin)
+                return kept
+            except psycopg.OperationalError:  # the server has restarted since the last probe
+                await kept.close()
+            except BaseException:
+                await kept.close()
+                raise
+        made = await self._connect()
+        try:
+            await made.execute(begin)
+        except BaseException:
+            await made.close()
+            raise
+        return made
 
     async def _connect(self) -> psycopg.AsyncConnection[Any]:
         return await psycopg.AsyncConnection.connect(

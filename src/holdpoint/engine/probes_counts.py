@@ -55,6 +55,16 @@ async def count_selection(
     return int(value or 0)
 
 
+async def selection_expected(
+    connection: Connection, selection: Selection, parameters: Parameters
+) -> Figure:
+    """What a write picks, as the planner estimates it for a SELECT. Raises ``psycopg.Error``."""
+    values = fitted(parameters, selection.parameters)
+    await _limit(connection, limits.PROBE_TIMEOUT_S)
+    plans = await plan_of(connection, selection.query("1"), values)
+    return Figure(expected_rows(plans), Basis.ESTIMATE)
+
+
 async def _limit(connection: Connection, budget_s: float) -> None:
     """Give what follows in this transaction its time, and no rows hidden by row security.
 

@@ -67,10 +67,15 @@ async def _result(connection: Connection, text: str, parameters: Parameters) -> 
     if result.status == pq.ExecStatus.FATAL_ERROR:
         message = (result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or b"").decode()
         sqlstate = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode()
-        # query_canceled: the time is over (manual, appendix A).
-        kind = psycopg.errors.QueryCanceled if sqlstate == "57014" else psycopg.ProgrammingError
-        raise kind(message or "the probe failed")
+        raise _TOLD_APART.get(sqlstate, psycopg.ProgrammingError)(message or "the probe failed")
     return result
+
+
+# The time is over, and a right is missing (manual, appendix A).
+_TOLD_APART: Final = {
+    "57014": psycopg.errors.QueryCanceled,
+    "42501": psycopg.errors.InsufficientPrivilege,
+}
 
 
 async def plan_of(
@@ -181,7 +186,7 @@ def _hurting(node: dict[str, Any]) -> str:
 
 async def plan_lines(connection: Connection, text: str, parameters: Parameters) -> tuple[str, ...]:
     """Return the plan as EXPLAIN writes it, the first lines of a long one."""
-    rows = await rows_of(connection, f"EXPLAIN {text}", parameters)
+    rows = await rows_of(connection, f"EXPLAIN (COSTS ON) {text}", parameters)
     lines = [row[0][: limits.PLAN_LINE_CHARS_MAX] for row in rows]
     if len(lines) > limits.PLAN_LINES_MAX:
         left = len(lines) - limits.PLAN_LINES_MAX

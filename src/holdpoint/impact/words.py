@@ -296,7 +296,7 @@ def _read(impact: Impact) -> Iterable[str]:
         yield f"what it costs to read is not known: {_told(read.why)}"
         return
     yield (
-        f"reads about {read.rows:,} row{'' if read.rows == 1 else 's'} "
+        f"returns about {read.rows:,} row{'' if read.rows == 1 else 's'} "
         f"at a cost of {read.cost:,} planner units (estimate)"
     )
     if read.hurts:

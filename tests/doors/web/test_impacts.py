@@ -121,7 +121,7 @@ async def test_the_page_says_first_what_would_happen(door: Review):
             "by cascade it removes 131,002 rows of <code>order_items</code>",
             "reaches outside",
             "only a copy of the old rows can undo it",
-            "Locks, triggers, dependents, who else, plan",
+            "Locks, triggers, who else",
             "Why it is held",
         )
     ]

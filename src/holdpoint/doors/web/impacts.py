@@ -56,6 +56,18 @@ class ImpactView:
     plan: tuple[str, ...]
 
     @property
+    def details(self) -> str:
+        """What there is for a closer look; empty without any."""
+        parts = {
+            "locks": self.tables,
+            "triggers": self.firings,
+            "what stands on it": self.dependents,
+            "who else": self.users,
+            "the plan": self.plan,
+        }
+        return ", ".join(name for name, part in parts.items() if part).capitalize()
+
+    @property
     def lead(self) -> str:
         """The first sentence."""
         return self.words[0] if self.words else ""
