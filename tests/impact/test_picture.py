@@ -343,3 +343,17 @@ def test_more_definitions_than_the_limit_are_not_looked_up_and_it_says_so() -> N
 def test_the_way_back_counts_definitions_beyond_the_limit() -> None:
     harmless = ";".join("COMMENT ON TABLE t IS 'x'" for _ in range(IMPACT_CHANGES_MAX))
     assert told(f"{harmless}; DROP TABLE t").undo is Undo.BACKUP
+
+
+def test_copies_of_a_trigger_in_partitions_of_partitions_are_told_once() -> None:
+    def row(name: str) -> Trigger:
+        return Trigger(name, 20_000, frozenset(("delete",)), "after", per_row=True)
+
+    known = catalog(
+        table(1, "top", kind=RelationKind.PARTITIONED),
+        table(2, "middle", kind=RelationKind.PARTITIONED, parents=(1,), triggers=(row("mid"),)),
+        table(3, "leaf", parents=(2,), triggers=(row("mid"), row("own"))),
+        functions=(CALL,),
+    )
+    found = [(each.table, each.name) for each in told("DELETE FROM top", known).firings]
+    assert found == [("public.middle", "mid"), ("public.leaf", "own")]
