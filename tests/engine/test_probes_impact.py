@@ -229,6 +229,29 @@ async def test_who_is_on_the_table_right_now(
     assert film.busy == Figure(1, Basis.EXACT)
 
 
+async def test_what_the_role_may_not_see_is_said_to_be_hidden(catalog: Catalog, url: str) -> None:
+    """Who holds a lock is for everybody to see; as whom, and from where, is not."""
+    with psycopg.connect(url, autocommit=True) as owner:
+        owner.execute("DROP ROLE IF EXISTS impact_limited")
+        owner.execute("CREATE ROLE impact_limited LOGIN PASSWORD 'pw'")
+    place = parse_url(url)
+    limited_url = f"postgresql://impact_limited:pw@{place.host}:{place.port}/{place.dbname}"
+    prober = DatabaseProber(lambda: parse_url(limited_url))
+    with psycopg.connect(url, application_name="nightly") as locker:
+        locker.execute("LOCK TABLE film IN SHARE MODE")
+        impact = await measured(prober, catalog, "DELETE FROM film WHERE film_id = 1")
+    await prober.close()
+    with psycopg.connect(url, autocommit=True) as owner:
+        owner.execute("DROP ROLE impact_limited")
+    (user,) = [user for user in impact.users if user.kind == "application"]
+    assert user.name in ("nightly", "not visible to the probe's role")
+    assert "1 session right now" in user.detail
+    film = next(table for table in impact.tables if table.name == "public.film")
+    assert film.busy == Figure(1, Basis.EXACT)
+    assert {each.rows.basis for each in impact.cascades} == {Basis.UNKNOWN}
+    assert any("permission denied" in words for words in impact.failed)
+
+
 async def test_a_lock_on_a_partition_is_a_lock_on_the_table(
     counting: DatabaseProber, catalog: Catalog, url: str
 ) -> None:

@@ -60,12 +60,17 @@ def _body(record: ChainedRecord) -> dict[str, Any]:
 
 def _used(body: dict[str, Any]) -> set[str]:
     """Names of everything that the statements of a record use."""
-    statements = body.get("statements")
     return {
         str(use.get("name", ""))
-        for statement in (statements if isinstance(statements, list) else [])
-        for use in statement.get("objects", [])
+        for statement in _tables_of(body, "statements")
+        for use in _tables_of(statement, "objects")
     }
+
+
+def _tables_of(body: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    """A list of JSON objects; empty when it has another form."""
+    found = body.get(key)
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
 
 def _detail(moments: Sequence[int]) -> str:
