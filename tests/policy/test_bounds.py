@@ -12,7 +12,7 @@ from holdpoint.model.case import Case
 from holdpoint.model.effects import Effect, RelationUse, TransactionMark, Verb
 from holdpoint.model.target import AccessLevel
 from holdpoint.model.verdict import Verdict
-from holdpoint.policy.bounds import obstacle, rows_allowed, to_enforce, with_rows
+from holdpoint.policy.bounds import obstacle, rows_allowed, tables_written, to_enforce, with_rows
 from holdpoint.policy.decide import decide
 from holdpoint.policy.rules import Policy, Rule, Thresholds
 
@@ -101,3 +101,10 @@ def test_rows_that_a_message_commits_itself_cannot_be_taken_back() -> None:
 def test_every_level_that_writes_has_a_bound() -> None:
     for level in (AccessLevel.READ_WRITE, AccessLevel.FULL_NO_DROP, AccessLevel.OWNER):
         assert rows_allowed(CAREFUL, case(UPDATE, level, rows=exact(1))) == 1_000
+
+
+def test_tables_that_the_text_itself_writes() -> None:
+    both = statement("INSERT", Effect.WRITE, writes="orders payments", reads="users")
+    assert tables_written(reading(both)) == 2
+    assert tables_written(reading(UPDATE, UPDATE)) == 1
+    assert tables_written(reading(SELECT)) == 0

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from holdpoint.model.case import Case
-from holdpoint.model.effects import Effect, Reading, Statement, TransactionMark, Verb
+from holdpoint.model.effects import Access, Effect, Reading, Statement, TransactionMark, Verb
 from holdpoint.model.impact import Basis, Figure
 from holdpoint.model.verdict import Verdict
 from holdpoint.policy.decide import decide
@@ -65,6 +65,11 @@ def to_enforce(reading: Reading, bound: int | None) -> int | None:
 def writers_of(reading: Reading) -> tuple[Statement, ...]:
     """The statements of a message that change rows."""
     return tuple(each for each in reading.statements if each.effects & _ROWS_CHANGE)
+
+
+def tables_written(reading: Reading) -> int:
+    """How many tables the text itself changes rows of, whatever that sets off in others."""
+    return len({use for use in reading.objects if use.access is Access.WRITE})
 
 
 def obstacle(reading: Reading) -> str:

@@ -150,7 +150,7 @@ def over_bound(reading: Reading, changed: int, bound: int) -> Finding:
     return Finding(
         code=OVER_BOUND,
         message=f"{_writers(reading)} changed {changed:,} rows, over the bound of {bound:,}",
-        detail="counted while it ran, with what triggers and foreign keys changed; rolled back",
+        detail="counted while it ran, in one table or all that it writes itself; rolled back",
         hint=f"narrow it to at most {bound:,} rows, or wait for the approval and send it again",
     )
 

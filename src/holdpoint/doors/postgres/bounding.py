@@ -2,8 +2,10 @@
 
 The count comes from the server's own counters of the open transaction, read before and after the
 statement: they see what triggers, foreign keys, rules, functions and data-modifying CTEs change,
-which the command tag does not. The tag counts what those counters do not see (foreign tables); the
-larger of the two is held against the bound. See ``docs/decisions/0006-row-bounds.md``.
+which the command tag does not. The tag counts what those counters do not see (foreign tables). What
+is held against the bound is what policy compares: the most rows that change in one table, and where
+the text itself writes several tables, in all of them together. Why all this is so:
+``docs/decisions/0006-row-bounds.md``.
 
 * A **Query outside a transaction** gets a transaction of its own around it, committed only when the
   count is within the bound. The client sees none of that: its CommandComplete and ReadyForQuery
@@ -31,22 +33,27 @@ from holdpoint.wire.postgres import messages
 CLIENT_GONE: Final = "57014"  # query_canceled: what the client did not wait for is taken back
 CONNECTION_FAILURE: Final = "08006"
 
-# Rows that this session's transaction has inserted, updated or deleted, in all tables but those of
-# the catalog (OIDs below 16384, manual, "System Catalog Initial Data"). Counters of statements
-# before it are among them, so only differences tell; a transaction only adds to them, rolled back
-# savepoints included. Every name is qualified: the agent's search_path must not decide what is
-# counted. NULL when the server does not count (manual, "track_counts").
-_SUM: Final = " OPERATOR(pg_catalog.+) ".join(
+# Rows that this session's transaction has inserted, updated or deleted, by table: the partitions of
+# a table are one, tables of the catalog (OIDs below 16384, manual, "System Catalog Initial Data")
+# are left out. Counters of statements before it are among them, so only differences tell. Within a
+# transaction they only grow, rolled back savepoints included. Every name is qualified: the agent's
+# search_path must not decide what is counted. NULL when the server does not count (manual,
+# "track_counts").
+_ROWS: Final = " OPERATOR(pg_catalog.+) ".join(
     f"pg_catalog.pg_stat_get_xact_tuples_{what}(c.oid)"
     for what in ("inserted", "updated", "deleted")
 )
 _TEXT: Final = (
     "SELECT CASE WHEN pg_catalog.current_setting('track_counts') OPERATOR(pg_catalog.=) 'on' "
-    "THEN (SELECT COALESCE(pg_catalog.sum({sum}), 0) FROM pg_catalog.pg_class AS c "
+    "THEN (SELECT COALESCE(pg_catalog.string_agg("
+    "pg_catalog.concat(t.root, ' ', t.changed), ','), '') FROM ("
+    "SELECT CASE WHEN c.relispartition THEN pg_catalog.pg_partition_root(c.oid) ELSE c.oid END, "
+    "pg_catalog.sum({rows}) FROM pg_catalog.pg_class AS c "
     "WHERE c.relkind OPERATOR(pg_catalog.=) 'r'::pg_catalog.\"char\" "
-    "AND c.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid) END"
+    "AND c.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid GROUP BY 1) AS t (root, changed) "
+    "WHERE t.changed OPERATOR(pg_catalog.>) 0::pg_catalog.numeric) END"
 )
-COUNT_TEXT: Final = _TEXT.format(sum=_SUM).encode()
+COUNT_TEXT: Final = _TEXT.format(rows=_ROWS).encode()
 _NAME: Final = b"holdpoint count"
 COUNT: Final = messages.query(COUNT_TEXT)
 BEGIN_AND_COUNT: Final = messages.query(b"BEGIN; " + COUNT_TEXT)
@@ -195,9 +202,7 @@ class Bounding:
             operation.changed = -1
             operation.rolled_back = True
             return False
-        changed = int(after.value) - int(before.value)
-        operation.changed = max(0, operation.changed) + max(0, changed)
-        operation.changed = max(operation.changed, operation.told)
+        operation.count(_counts(before.value), _counts(after.value))
         assert operation.rows_max is not None, "only bounded statements are counted"
         operation.rolled_back = operation.changed > operation.rows_max
         return not operation.rolled_back and not self._relay.gone
@@ -244,6 +249,12 @@ class Bounding:
         await answer.wait()
         if self._is_lost():
             raise Lost
+
+
+def _counts(value: bytes) -> dict[int, int]:
+    """Return what COUNT_TEXT has found: rows by the OID of their table."""
+    pairs = [pair.split() for pair in value.split(b",") if pair]
+    return {int(table): int(rows) for table, rows in pairs}
 
 
 def _lose(operation: Operation) -> None:

@@ -12,6 +12,7 @@ from holdpoint.model.case import Parameter
 from holdpoint.model.effects import Access, Effect, Reading
 from holdpoint.model.hold import Hold
 from holdpoint.model.steps import Execution, Refused
+from holdpoint.policy import bounds
 from holdpoint.wire.postgres import errors, messages
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Passage:
         operation = operation_of(reading)
         operation.known = self._names
         operation.rows_max = rows_max
+        operation.together = bounds.tables_written(reading) > 1
         operation.guarded = operation.guarded or self._names is not None
         operation.on_finish = lambda: _settle(done)
         if self._session.upstream.channel.lost or relay.gone:

@@ -112,9 +112,10 @@ class Operation:
     ``doubtful`` when an error leaves open whether the portal is there, ``complete`` False when the
     connection breaks before the answer.
 
-    ``rows_max`` is the most rows that it may change, None when nothing bounds it; ``changed`` is
-    what was counted (-1: nothing), ``told`` what its command tags count, ``rolled_back`` says that
-    it was over. ``on_answer`` stands in for the end while ``bounding`` counts.
+    ``rows_max`` is the most rows that it may change, None when nothing bounds it: in one table, or
+    ``together`` in all. ``changed`` is what was counted (-1: nothing), ``told`` what its command
+    tags count, ``rolled_back`` says that it was over. ``on_answer`` stands in for the end while
+    ``bounding`` counts.
     """
 
     def __init__(
@@ -137,6 +138,8 @@ class Operation:
         self.finished = False
         self.on_finish: Callable[[], None] | None = None
         self.rows_max: int | None = None
+        self.together = False
+        self.tables: dict[int, int] = {}
         self.changed = -1
         self.told = 0
         self.rolled_back = False
@@ -157,6 +160,15 @@ class Operation:
         if self.finished:
             return self.skipped or self.sqlstate != "" or self.rows_max is not None
         return self.doubtful
+
+    def count(self, before: dict[int, int], after: dict[int, int]) -> None:
+        """Add what has changed between two counts of rows by table; each is never below 0."""
+        for table, rows in after.items():
+            more = rows - before.get(table, 0)
+            self.tables[table] = self.tables.get(table, 0) + (more if more > 0 else 0)
+        rows_of = list(self.tables.values())
+        most = sum(rows_of) if self.together else max(rows_of, default=0)
+        self.changed = most if most > self.told else self.told
 
     def drop(self) -> None:
         """Mark the end of an operation whose portal went away before it had run to its end."""
