@@ -53,7 +53,7 @@ UNION ALL SELECT 'publication', oid::text, pubname FROM pg_publication
 UNION ALL SELECT 'event trigger', oid::text, evtname FROM pg_event_trigger
 UNION ALL SELECT 'server', oid::text, srvname FROM pg_foreign_server
 UNION ALL SELECT 'role', oid::text, rolname FROM pg_roles
-UNION ALL SELECT 'database', oid::text, datname FROM pg_database
+UNION ALL SELECT 'database', oid::text, datname FROM pg_database WHERE datname !~ '_(copy|template)'
 UNION ALL SELECT 'slot', slot_name, slot_type FROM pg_replication_slots
 UNION ALL SELECT 'prepared transaction', gid, '' FROM pg_prepared_xacts
 """
@@ -68,6 +68,7 @@ UNION ALL SELECT 'schema', oid::text, concat_ws(' ', nspowner, nspacl) FROM pg_n
 UNION ALL SELECT 'type', oid::text, concat_ws(' ', typowner, typacl) FROM pg_type
  WHERE oid >= 16384
 UNION ALL SELECT 'database', oid::text, concat_ws(' ', datdba, datacl) FROM pg_database
+ WHERE datname = current_database()
 UNION ALL SELECT 'language', oid::text, lanacl::text FROM pg_language
 UNION ALL SELECT 'policy', oid::text, md5(p::text) FROM pg_policy AS p
 UNION ALL SELECT 'default', oid::text, defaclacl::text FROM pg_default_acl
