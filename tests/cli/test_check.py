@@ -306,6 +306,10 @@ def test_a_mistake_in_one_statement_does_not_hide_the_others() -> None:
     [
         ("", []),
         (";;\n-- only a comment;\n/* ; /* ; */ ; */", []),
+        ("COPY t FROM stdin;\n1;it's\n\\.\nSELECT 2;", ["COPY t FROM stdin", "SELECT 2"]),
+        ("COPY t FROM stdin; DELETE FROM t;\n", ["COPY t FROM stdin", "DELETE FROM t"]),
+        ("COPY t TO stdout;\nSELECT 1", ["COPY t TO stdout", "SELECT 1"]),
+        ("\\restrict x\nSELECT 1;\n\\unrestrict x", ["SELECT 1"]),
         ("SELECT 1", ["SELECT 1"]),
         ("SELECT 'a;b'; SELECT 'it''s;'", ["SELECT 'a;b'", "SELECT 'it''s;'"]),
         (r"SELECT E'a\';b'; SELECT 2", [r"SELECT E'a\';b'", "SELECT 2"]),

@@ -30,6 +30,7 @@ from holdpoint.model.steps import (
 from holdpoint.model.target import AccessLevel, Target, Tier
 from holdpoint.policy.compile import compile_policy, nearest
 from holdpoint.policy.rules import Policy
+from holdpoint.sql.settings import paths_of
 
 if TYPE_CHECKING:
     from holdpoint.config import Config
@@ -237,13 +238,16 @@ class UnknownDialect(ValueError):
 
 
 def session_after(view: SessionView, reading: Reading) -> SessionView:
-    """The session after the statements of a reading ran: what it has prepared by then."""
+    """The session after the statements of a reading ran: what it has prepared and set by then."""
     prepared = dict(view.prepared)
+    paths, any_path = view.search_paths, view.any_path
     for statement in reading.statements:
         if statement.deallocates == "*":
             prepared.clear()
         prepared.pop(statement.deallocates, None)
         prepared.update(statement.prepares)
-    if tuple(prepared.items()) == view.prepared:
-        return view
-    return replace(view, prepared=tuple(prepared.items()))
+        for name, values in statement.sets:
+            if name == "search_path" or name == "*":
+                paths = paths_of(list(values), "") if values else ()
+                any_path = values is None
+    return replace(view, prepared=tuple(prepared.items()), search_paths=paths, any_path=any_path)

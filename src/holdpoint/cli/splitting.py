@@ -16,10 +16,11 @@ _TOKEN: Final = re.compile(
     r"""
       (?P<space>\s+)
     | (?P<line_comment>--[^\n\r]*)
+    | (?P<guard>(?m:^)\\(?:un)?restrict\b[^\n\r]*)  # pg_dump's, for psql alone
     | (?P<block_comment>/\*)
-    | (?P<escape_string>[eE]'(?:[^'\\]|\\.|'')*(?:'|$))
-    | (?P<string>'(?:[^']|'')*(?:'|$))
-    | (?P<name>"(?:[^"]|"")*(?:"|$))
+    | (?P<escape_string>[eE]'(?:[^'\\]|\\.|'')*(?:'|\Z))
+    | (?P<string>'(?:[^']|'')*(?:'|\Z))
+    | (?P<name>"(?:[^"]|"")*(?:"|\Z))
     | (?P<dollar>\$(?:[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_\x80-\U0010ffff]*)?\$)
     | (?P<word>[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$\x80-\U0010ffff]*)
     | (?P<number>[0-9][A-Za-z0-9_.$]*)
@@ -29,6 +30,11 @@ _TOKEN: Final = re.compile(
 )
 _COMMENT_END: Final = re.compile(r"/\*|\*/")
 _ROUTINE: Final = re.compile(r"create(or replace)?(function|procedure)")
+
+
+# What psql and pg_dump send data behind (manual, COPY): until a line with only a backslash and dot.
+_COPY_IN: Final = re.compile(r"copy\b.*\bfrom\s+stdin\b", re.IGNORECASE | re.DOTALL)
+_DATA_END: Final = re.compile(r"^\\\.[ \t]*\r?$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +93,8 @@ def split(text: str) -> Iterator[Piece]:
             end = _behind_comment(text, at)
         elif kind == "dollar":
             end = _behind_dollars(text, found.group(), end)
+        elif kind == "guard" and first < 0:
+            start = end
         elif kind == "word":
             depth.word(found.group())
         elif kind == "other" and found.group() != ";":
@@ -94,9 +102,12 @@ def split(text: str) -> Iterator[Piece]:
         if kind == "other" and found.group() == ";" and not depth.is_open:
             if first >= 0:
                 line, counted = line + text.count("\n", counted, first), first
-                yield Piece(text[start:at].strip(), line)
+                piece = text[start:at].strip()
+                yield Piece(piece, line)
+                if _COPY_IN.match(piece):
+                    end = _behind_data(text, end)
             start, first, depth = end, -1, _Depth()
-        elif first < 0 and kind not in ("space", "line_comment", "block_comment"):
+        elif first < 0 and kind not in ("space", "line_comment", "block_comment", "guard"):
             first = at
         at = end
     if first >= 0:
@@ -121,3 +132,14 @@ def _behind_dollars(text: str, quote: str, at: int) -> int:
     """Behind a dollar-quoted string whose opening quote ends here."""
     close = text.find(quote, at)
     return len(text) if close < 0 else close + len(quote)
+
+
+def _behind_data(text: str, at: int) -> int:
+    """Behind the data lines of a COPY FROM STDIN whose semicolon is before ``at``.
+
+    Data begins on the next line; what else stands on this one is SQL, and then nothing is skipped.
+    """
+    if text[at : text.find("\n", at) + 1 or None].strip():
+        return at
+    found = _DATA_END.search(text, at)
+    return found.end() if found is not None else len(text)

@@ -16,15 +16,8 @@ from holdpoint.model.catalog import Relation
 from holdpoint.model.effects import Effect, MarkKind, RelationUse, Statement
 from holdpoint.model.limits import CLOSURES_MAX, CONSEQUENCES_MAX
 from holdpoint.sql.names import SYSTEM_SCHEMAS, Catalog, Paths
-from holdpoint.sql.objects import (
-    ROWS_CHANGE,
-    Direct,
-    Link,
-    NodeKey,
-    direct_of,
-    nodes_named,
-    uses_of,
-)
+from holdpoint.sql.nodes import ROWS_CHANGE, Direct, Link, NodeKey, nodes_named, uses_of
+from holdpoint.sql.objects import direct_of
 from holdpoint.sql.walk import Node, Walk, constant
 
 # What fires event triggers (manual, section 38.1); only DDL does, but a GRANT counts as that.

@@ -11,23 +11,25 @@ import re
 from typing import Final
 
 from holdpoint.model.catalog import Function, Relation, RelationKind, Rule, Trigger
-from holdpoint.model.effects import Access, Effect, MarkKind, ObjectKind, Verb
+from holdpoint.model.effects import Effect, MarkKind, Verb
 from holdpoint.sql import grammar
 from holdpoint.sql.bodies import statements_of
-from holdpoint.sql.defining import defines
 from holdpoint.sql.extensions import extension_call
 from holdpoint.sql.names import QUALIFIED, Catalog, Paths
+from holdpoint.sql.nodes import (
+    ALL_COLUMNS,
+    Direct,
+    Link,
+    NodeKey,
+    absorb,
+    read_text,
+    run_shallow,
+    walks_of,
+)
 from holdpoint.sql.settings import judge_setting, paths_of
-from holdpoint.sql.walk import Walk
-
-ALL_COLUMNS: Final = ("*",)
-"""Which columns an UPDATE sets cannot be told."""
 
 _VIEWS: Final = frozenset((RelationKind.VIEW, RelationKind.MATERIALIZED_VIEW))
 _FIRES: Final = frozenset(("O", "A"))  # pg_trigger.tgenabled in a session that is no replica
-ROWS_CHANGE: Final = frozenset((Verb.INSERT, Verb.UPDATE, Verb.DELETE, Verb.TRUNCATE))
-"""Verbs that change rows."""
-
 # pg_policy.polcmd that the server checks for a verb (manual, CREATE POLICY, its table).
 _POLICIES: Final[dict[Verb, str]] = {
     Verb.SELECT: "r*",
@@ -40,71 +42,6 @@ _ACTIONS: Final[dict[str, str]] = {"c": "delete", "n": "set null", "d": "set def
 
 # Words of PL/pgSQL that repeat statements; a comment that has one of them costs only precision.
 _LOOPS: Final = re.compile(r"\b(?:loop|foreach|continue|goto)\b", re.I)
-
-
-class NodeKey:
-    """One node: ``kind`` says which of the functions below reads it; ``verb`` also a name."""
-
-    def __init__(self, kind: str, oid: int, verb: str = "", columns: tuple[str, ...] = ()) -> None:
-        self.kind: Final = kind
-        self.oid: Final = oid
-        self.verb: Final = verb
-        self.columns: Final = columns
-        self.key: Final = (kind, oid, verb, columns)
-
-
-class Link:
-    """From a node to what it sets off; ``fires`` when that is no part of running it: triggers."""
-
-    def __init__(self, node: NodeKey, fires: bool = False) -> None:
-        self.node: Final = node
-        self.fires: Final = fires
-
-
-class Direct:
-    """What one node does by itself. ``label`` is how people call it, empty for plain tables."""
-
-    def __init__(self, label: str = "", name: str = "") -> None:
-        self.label = label
-        self.name = name
-        self.has_backslash = False  # which literals mean depends on standard_conforming_strings
-        self.function = 0
-        self.relation: Relation | None = None
-        self.verb = Verb.SELECT
-        self.columns: tuple[str, ...] = ()
-        self.effects: set[Effect] = set()
-        self.marks: list[tuple[MarkKind, str, str]] = []
-        self.unknowns: list[str] = []
-        self.functions: dict[str, None] = {}
-        self.outside: dict[str, None] = {}
-        self.sets: list[tuple[str, tuple[str, ...] | None]] = []
-        self.links: list[Link] = []
-        self.changes_rows = False
-        self.rows_max: int | None = 0  # that its own statements change, None for any number
-        self.is_cascade = False
-        self.defines = False  # what it runs later may be what it defined before
-        self.moves_cursors = False  # may run any portal of the session
-        # The planner may run it: it is declared IMMUTABLE or STABLE, whatever it does in truth.
-        self.foldable = False
-        # Of a trigger: its table, and the function it calls.
-        self.table = ""
-        self.trigger_function = 0
-
-
-def telling_columns(
-    catalog: Catalog, relation: Relation, verb: Verb, columns: tuple[str, ...]
-) -> tuple[str, ...]:
-    """Of the columns that an UPDATE sets, those on which what it sets off depends."""
-    if verb is not Verb.UPDATE:
-        return ()
-    if not columns or relation.kind is RelationKind.VIEW:
-        return ALL_COLUMNS
-    telling: set[str] = set()
-    for trigger in relation.triggers:
-        telling.update(trigger.columns)
-    for _, constraint in catalog.referencing(relation.oid):
-        telling.update(constraint.referenced_columns)
-    return tuple(sorted(telling.intersection(columns)))
 
 
 def direct_of(catalog: Catalog, node: NodeKey, paths: Paths) -> Direct:
@@ -212,7 +149,11 @@ def _types_of(direct: Direct, catalog: Catalog, relation: Relation, verb: Verb) 
 def _view_write(direct: Direct, catalog: Catalog, relation: Relation, verb: Verb) -> None:
     """A view without rules and INSTEAD OF triggers for the verb passes it on to its tables."""
     direct.links.append(Link(NodeKey("relation", relation.oid, Verb.SELECT.value)))
-    walks = _walks(direct, catalog, QUALIFIED, relation.definition)
+    for trigger in relation.triggers:
+        instead = trigger.timing == "instead" and trigger.enabled in _FIRES
+        if instead and verb.value in trigger.events:
+            return  # it takes the place of the write
+    walks = walks_of(direct, catalog, QUALIFIED, relation.definition)
     for walk in walks:
         for schema, name, _, _ in walk.uses:
             for base in catalog.relations_meant(schema, name, QUALIFIED):
@@ -304,7 +245,7 @@ def _rule_actions(direct: Direct, catalog: Catalog, rule: Rule) -> None:
         if "whereClause" in stmt:
             parts.append({"SelectStmt": {"whereClause": stmt["whereClause"]}})
         for part in parts:
-            _absorb(direct, catalog, run_shallow(catalog, QUALIFIED, part, rule.definition))
+            absorb(direct, catalog, run_shallow(catalog, QUALIFIED, part, rule.definition))
 
 
 def _type(catalog: Catalog, oid: int) -> Direct:
@@ -412,97 +353,3 @@ def _of_extension(direct: Direct, function: Function) -> bool:
     if danger.effect is not Effect.READ:
         direct.outside[f"calls {function.label}"] = None
     return True
-
-
-# --- reading texts --------------------------------------------------------------------------------
-
-
-def read_text(direct: Direct, catalog: Catalog, paths: Paths, text: str) -> None:
-    """Add what the statements of ``text`` do and name."""
-    for walk in _walks(direct, catalog, paths, text):
-        _absorb(direct, catalog, walk)
-
-
-def _walks(direct: Direct, catalog: Catalog, paths: Paths, text: str) -> list[Walk]:
-    try:
-        nodes = grammar.parse(text, grammar.encode(text))
-    except (grammar.Refused, grammar.Unreadable) as error:
-        direct.unknowns.append(f"a text behind {direct.label or 'it'} cannot be read: {error}")
-        return []
-    return [run_shallow(catalog, paths, item["stmt"], text) for item in nodes]
-
-
-def run_shallow(catalog: Catalog, paths: Paths, node: dict[str, object], text: str) -> Walk:
-    """Walk one statement without following what it names."""
-    walk = Walk({}, {}, catalog, paths, True)
-    walk.begin(node, text)
-    try:
-        walk.run()
-    except (AttributeError, IndexError, KeyError, RecursionError, TypeError):
-        walk.unreadable("a body has a form that the reader does not expect")
-    return walk
-
-
-def _absorb(direct: Direct, catalog: Catalog, walk: Walk) -> None:
-    direct.defines = direct.defines or defines(walk.statement())
-    if walk.prepares or walk.deallocates:
-        direct.unknowns.append(f"{direct.label or 'it'} prepares statements while it runs")
-    direct.effects.update(walk.effects)
-    direct.functions.update(walk.functions)
-    direct.unknowns += walk.unknowns
-    direct.marks += walk.marks
-    direct.sets += walk.sets
-    for kind, subject, detail in walk.marks:
-        if kind in (MarkKind.FOREIGN, MarkKind.PROGRAM, MarkKind.SERVER_FILE, MarkKind.BACKEND):
-            direct.outside[f"{subject}: {detail}" if detail else subject] = None
-    if "pg_notify" in walk.functions or walk.tag == "NOTIFY":
-        direct.outside["sends a notification"] = None
-    if any(verb in ROWS_CHANGE for _, _, verb, _ in walk.uses):
-        direct.changes_rows = True
-        if direct.rows_max is None or walk.rows_max is None:
-            direct.rows_max = None
-        else:
-            direct.rows_max += walk.rows_max
-    direct.links += [Link(node) for node in nodes_named(catalog, walk)]
-
-
-def nodes_named(catalog: Catalog, walk: Walk) -> list[NodeKey]:
-    """The nodes that the names in a walk mean."""
-    found: list[NodeKey] = []
-    paths = walk.paths
-    involved: set[int] = set()
-    for schema, name, verb, columns in uses_of(walk):
-        for relation in catalog.relations_meant(schema, name, paths):
-            telling = telling_columns(catalog, relation, verb, columns)
-            found.append(NodeKey("relation", relation.oid, verb.value, telling))
-            if walk.symbols:
-                involved.add(relation.type_oid)
-                involved.update([column.type_oid for column in relation.columns])
-    for schema, name, count in walk.calls:
-        for function in catalog.functions_meant(schema, name, count, paths):
-            found.append(NodeKey("function", function.oid))
-            involved.update(function.arguments)
-            involved.add(function.returns)
-    for schema, name in walk.types:
-        if schema == "pg_catalog":
-            found += [NodeKey("function", oid) for oid in catalog.built_in_casts]
-            continue
-        for data_type in catalog.types_meant(schema, name, paths):
-            found.append(NodeKey("type", data_type.oid))
-            involved.add(data_type.oid)
-    for schema, symbol in walk.symbols:
-        for operator in catalog.operators_meant(schema, symbol, paths, involved):
-            for oid in (operator.function, *operator.estimators):
-                found.append(NodeKey("function", oid))
-            for oid in catalog.own_types(operator.left, operator.right):
-                found.append(NodeKey("type", oid))
-    return found
-
-
-def uses_of(walk: Walk) -> list[tuple[str, str, Verb, tuple[str, ...]]]:
-    """The relations a walk uses, those that it defines included."""
-    found = list(walk.uses)
-    for name, schema, kind, access in walk.objects:
-        if access is Access.DEFINE and kind in (ObjectKind.RELATION, ObjectKind.VIEW):
-            found.append((schema, name, Verb.DEFINE, ()))
-    return found
