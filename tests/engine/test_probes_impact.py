@@ -211,6 +211,23 @@ async def test_what_cannot_be_joined_is_unknown_and_named(
         assert any(f"`{cascade.table}`" in words for words in impact.failed)
 
 
+async def test_what_is_picked_at_random_is_estimated_and_never_counted(
+    counting: DatabaseProber, catalog: Catalog
+) -> None:
+    impact = await measured(counting, catalog, "DELETE FROM film WHERE random() < 0.5")
+    assert impact.rows.basis is Basis.ESTIMATE
+    assert {each.rows.basis for each in impact.cascades} == {Basis.ESTIMATE}
+
+
+async def test_two_statements_of_one_message_add_up(
+    counting: DatabaseProber, catalog: Catalog
+) -> None:
+    text = "DELETE FROM film WHERE film_id <= 3; DELETE FROM review WHERE film_id <= 3"
+    impact = await measured(counting, catalog, text)
+    assert rows_by(impact)[1, "public.copy", "delete"] == 9
+    assert impact.words[0].startswith("2 statements in all")
+
+
 async def test_who_is_on_the_table_right_now(
     counting: DatabaseProber, catalog: Catalog, url: str
 ) -> None:

@@ -109,6 +109,14 @@ def test_cascades_share_a_sentence_and_no_row_is_no_word() -> None:
     )
 
 
+def test_what_nobody_knows_of_several_tables_is_said_once() -> None:
+    impact = Impact(rows=UNKNOWN, cascades=(cascade("a", UNKNOWN), cascade("b", UNKNOWN)))
+    said = words("DELETE FROM orders", impact)
+    assert said[1] == "by cascade it removes an unknown number of rows of `a` and `b`"
+    emptied = Impact(cascades=(cascade("a", exact(5), "truncate"),))
+    assert words("TRUNCATE orders CASCADE", emptied)[1] == "by cascade it empties `a` (5 rows)"
+
+
 def test_triggers_that_reach_outside_are_named_the_others_counted() -> None:
     outside = Firing(
         table="public.orders", name="hook", when="", does=("calls a URL",), outside=True

@@ -66,6 +66,8 @@ SELECT sum(CASE WHEN c.relpages > 0 AND c.reltuples >= 0
   FROM pg_class AS c JOIN leaves ON leaves.oid = c.oid
  WHERE c.relkind IN ('r', 'm')
 """
+NO_QUERY: Final = "no query can tell which rows it picks"
+NOT_IN_TIME: Final = "the database was not asked in time"
 _PROBLEMS: Final = (psycopg.Error, OSError, ValueError)
 
 
@@ -163,6 +165,8 @@ class DatabaseProber:
             selection = await asyncio.to_thread(selection_of, writer.text)
         except NotSelectable as problem:
             return _unknown(f"not counted: {problem}")
+        if selection.random:
+            return _unknown("not counted: it picks rows at random")
         why = ""
         for prober in (self._counter, self):
             if prober is None:
@@ -216,8 +220,10 @@ class DatabaseProber:
         queries: tuple[RowQuery | None, ...],
     ) -> tuple[Cascade, ...]:
         """How many rows each cascade takes; UNKNOWN where no query can tell or time is over."""
-        unknown = _unknown("the database was not asked, or not in time")
-        found = [replace(cascade, rows=unknown) for cascade in cascades]
+        found = [
+            replace(cascade, rows=_unknown(NO_QUERY if query is None else NOT_IN_TIME))
+            for cascade, query in zip(cascades, queries, strict=True)
+        ]
         try:
             async with asyncio.timeout(self.patience_s):
                 for at, query in enumerate(queries):
@@ -230,7 +236,7 @@ class DatabaseProber:
 
     async def measure(self, question: Question, step: MeasureImpact) -> Impact:
         """Fill in what only the database can tell people; what fails is named in ``failed``."""
-        gathering = _Gathering(step.impact)
+        gathering = _Gathering(step.impact, step.cascades)
         try:
             async with asyncio.timeout(limits.MEASURE_TIMEOUT_S):
                 await self._cascades(question, step, gathering)
@@ -251,7 +257,7 @@ class DatabaseProber:
     async def _rows_of_query(self, question: Question, query: RowQuery) -> Figure:
         """Counted within the budget where that was asked for, else estimated, else unknown."""
         why, values = "", question.parameters or ()
-        if self._exact_s is not None and not question.unseen:
+        if self._exact_s is not None and not question.unseen and not query.random:
             prober = self._counter or self
             try:
                 async with prober._connection(question.view) as connection:
@@ -344,12 +350,13 @@ class DatabaseProber:
 class _Gathering:
     """What has been found so far: a time that is over does not take it away."""
 
-    def __init__(self, base: Impact) -> None:
+    def __init__(self, base: Impact, queries: tuple[RowQuery | None, ...]) -> None:
         self.base = base
-        unanswered = Figure(None, Basis.UNKNOWN, "no query could tell, or not in time")
         self.cascades: list[Figure] = [
-            cascade.rows if cascade.rows.basis is not Basis.NOT_ASKED else unanswered
-            for cascade in base.cascades
+            cascade.rows
+            if cascade.rows.basis is not Basis.NOT_ASKED
+            else _unknown(NO_QUERY if query is None else NOT_IN_TIME)
+            for cascade, query in zip(base.cascades, queries, strict=True)
         ]
         self.busy: dict[str, int] = {}
         self.users: list[TableUser] = []

@@ -33,14 +33,14 @@ CONFLICTS: Final[Mapping[LockMode, frozenset[LockMode]]] = {
 _MODES: Final = {mode.value.title().replace(" ", "") + "Lock": mode for mode in LockMode}
 
 _QUERY: Final = """
-SELECT l.relation::bigint, l.pid, l.mode, l.granted,
+SELECT l.relation::bigint, coalesce(l.pid, 0), l.mode, l.granted,
        coalesce(a.application_name, ''), coalesce(a.usename, ''), a.pid IS NOT NULL
   FROM pg_catalog.pg_locks AS l
   LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
  WHERE l.locktype = 'relation'
    AND l.relation = ANY ($1::text::oid[])
    AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
-   AND l.pid <> pg_catalog.pg_backend_pid()
+   AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()
    AND coalesce(a.application_name, '') <> 'holdpoint probe'
  LIMIT 1000
 """
@@ -99,6 +99,13 @@ def _lock(row: tuple[str, ...]) -> _Lock:
     )
 
 
+def _nameless(role: str, pids: Collection[int]) -> str:
+    """What to call sessions without an application name; a prepared transaction has no session."""
+    if 0 in pids:
+        return "a prepared transaction"
+    return "no application name" if role else "not visible to the probe's role"
+
+
 def _present(name: str, locks: Sequence[_Lock], mode: LockMode | None) -> Presence:
     """One table's sessions. A lock mode that is not known counts as one that conflicts."""
     conflicting = CONFLICTS[mode] if mode is not None else frozenset(LockMode)
@@ -114,6 +121,6 @@ def _present(name: str, locks: Sequence[_Lock], mode: LockMode | None) -> Presen
         if blocked and mode is not None:
             count += f", {blocked} in conflict with this lock"
         detail = f"{count}, as role {role}" if role else count
-        name_ = who or ("no application name" if role else "not visible to the probe's role")
+        name_ = who or _nameless(role, pids)
         users.append(TableUser(table=name, kind="application", name=name_, detail=detail))
     return Presence(busy=len(busy), users=users)

@@ -118,7 +118,7 @@ def gather(
         cascades=impact.cascades or told.cascades,
         tables=_with_rows(told.tables, reading, impact.rows),
     )
-    queries: tuple[RowQuery | None, ...] = ()
+    queries: tuple[RowQuery | None, ...] = tuple(None for _ in impact.cascades)
     if catalog is not None:
         safe = not obstacle(reading, catalog)
         queries = tuple(

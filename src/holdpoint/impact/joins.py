@@ -31,6 +31,7 @@ class _Picked:
     alias: str
     after: str
     parameters: frozenset[int]
+    random: bool = False
 
     def keys(self, columns: Sequence[str]) -> str:
         listed = ", ".join(f"{self.alias}.{quoted(column)}" for column in columns)
@@ -58,7 +59,7 @@ def cascade_queries(
         if not rows:
             continue
         picked.setdefault((cascade.level, cascade.table), []).append(rows)
-        queries[at] = RowQuery(rows.after, rows.parameters)
+        queries[at] = RowQuery(rows.after, rows.parameters, rows.random)
     return tuple(queries.get(at) for at in range(len(cascades)))
 
 
@@ -90,7 +91,7 @@ def _every_row(relation: Relation) -> _Picked:
 def _of_selection(selection: Selection) -> _Picked:
     before = f"{selection.ctes}\n" if selection.ctes else ""
     after = f"FROM {selection.table}\nWHERE {selection.condition}\n"
-    return _Picked(before, selection.alias, after, selection.parameters)
+    return _Picked(before, selection.alias, after, selection.parameters, selection.random)
 
 
 def _rows_taken(
@@ -112,7 +113,7 @@ def _rows_taken(
     if len(after) > limits.CASCADE_QUERY_CHARS_MAX:
         return None
     used = frozenset[int]().union(*(parent.parameters for parent in parents))
-    return _Picked("", alias, after, used)
+    return _Picked("", alias, after, used, any(parent.random for parent in parents))
 
 
 def _constraint(child: Relation, name: str) -> Constraint | None:

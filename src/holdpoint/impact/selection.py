@@ -56,6 +56,7 @@ class Selection:
 
     ``ctes`` is the statement's WITH clause or empty, ``table`` its target as written, ``alias`` the
     quoted name of the target in ``condition``. ``parameters`` are the numbers that occur.
+    ``random`` is True when it picks other rows each time: then a count says little.
     """
 
     verb: str
@@ -66,6 +67,7 @@ class Selection:
     alias: str
     condition: str
     parameters: frozenset[int]
+    random: bool
 
     def query(self, targets: str) -> str:
         """``SELECT targets`` over the rows picked; what ``targets`` names is the table's."""
@@ -86,7 +88,7 @@ def selection_of(text: str) -> Selection:
     node = _parsed(text)
     verb, kind, sources = _kind_of(node)
     statement: Node = node[kind]
-    _check(statement)
+    random = _check(statement)
     parts = _parts(text, verb)
     listed = parts.get("using" if verb == "DELETE" else "from", "")
     where = parts.get("where", "")
@@ -104,6 +106,7 @@ def selection_of(text: str) -> Selection:
         alias=quoted(alias),
         condition=condition if listed else where or "true",
         parameters=frozenset(_parameters(statement, ("whereClause", sources, "withClause"))),
+        random=random,
     )
     _prove(made, statement, statement.get(sources))
     return made
@@ -130,8 +133,9 @@ def _kind_of(node: Node) -> tuple[str, str, str]:
     raise NotSelectable("only UPDATE and DELETE can be counted")
 
 
-def _check(statement: Node) -> None:
-    """Refuse what would not be the same rows, or not only read."""
+def _check(statement: Node) -> bool:
+    """Refuse what would not be the same rows, or not only read; tell whether it is random."""
+    random = False
     relation: Node = statement["relation"]
     ctes = [each["CommonTableExpr"] for each in statement.get("withClause", {}).get("ctes", [])]
     if not relation.get("schemaname") and any(
@@ -148,9 +152,10 @@ def _check(statement: Node) -> None:
         if key == "lockingClause":
             raise NotSelectable("a part of it locks rows")
         if key == "RangeTableSample":
-            raise NotSelectable("it picks rows at random")
+            random = True
         if key == "FuncCall" and value["funcname"][-1]["String"].get("sval") in _RANDOM:
-            raise NotSelectable("it picks rows at random")
+            random = True
+    return random
 
 
 def _nodes(root: Any) -> Iterable[tuple[str, Any]]:

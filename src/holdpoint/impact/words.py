@@ -6,7 +6,7 @@ and, shortened, in the error that a held agent gets. Every number says how sure 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from holdpoint.impact.hazards.wording import clip, listed
@@ -178,18 +178,25 @@ def _cascades(cascades: Sequence[Cascade]) -> list[str]:
     for cascade in sorted(cascades, key=_by_level):
         key = (cascade.action, cascade.table)
         together[key] = _sum(together.get(key), cascade.rows)
-    by_action: dict[str, list[str]] = {}
+    by_action: dict[str, dict[str, Figure]] = {}
     for (action, table), rows in together.items():
         if not (rows.basis is Basis.EXACT and rows.value == 0):
-            words = f"{_rows(rows)} of {table_words(table)}"
-            if action == "truncate":
-                words = f"{table_words(table)} ({_rows(rows)})"
-            by_action.setdefault(action, []).append(words)
+            by_action.setdefault(action, {})[table] = rows
     said = [
-        _CASCADE_VERBS.get(action, "touches {}").format(listed(tables, _NAMED_MAX))
+        _CASCADE_VERBS.get(action, "touches {}").format(_taken(action, tables))
         for action, tables in by_action.items()
     ]
     return [f"by cascade it {', and it '.join(said)}"] if said else []
+
+
+def _taken(action: str, tables: Mapping[str, Figure]) -> str:
+    """``5 rows of `a` and about 7 rows of `b` ``."""
+    if all(rows.value is None for rows in tables.values()):
+        names = listed([table_words(table) for table in tables], _NAMED_MAX)
+        return names if action == "truncate" else f"an unknown number of rows of {names}"
+    form = "{1} ({0})" if action == "truncate" else "{0} of {1}"
+    words = [form.format(_rows(rows), table_words(table)) for table, rows in tables.items()]
+    return listed(words, _NAMED_MAX)
 
 
 def _by_level(cascade: Cascade) -> int:

@@ -142,10 +142,14 @@ class EstimateReadCost(Step[ReadCost]):
 
 @dataclass(frozen=True, slots=True)
 class RowQuery:
-    """Rows that a query would read: ``FROM …`` and all that follows, and the ``$n`` in it."""
+    """Rows that a query would read: ``FROM …`` and all that follows, and the ``$n`` in it.
+
+    ``random`` is True when other rows come each time, so that nothing can be counted.
+    """
 
     text: str
     parameters: frozenset[int] = frozenset()
+    random: bool = False
 
 
 @dataclass(frozen=True, slots=True)
