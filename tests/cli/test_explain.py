@@ -1,12 +1,16 @@
 """``holdpoint explain``: one statement in words, and what a code means."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from click.testing import CliRunner, Result
 
 from holdpoint.cli.explain import explain, known_codes
+from holdpoint.embedded import EmbeddedPostgres
+from support.servers import fresh_database
 
 
 def run(*args: str) -> Result:
@@ -86,3 +90,48 @@ def test_every_finding_of_policy_has_a_page() -> None:
     }  # fmt: skip
     assert len(codes) == 12
     assert {*codes, BAD_LINE} <= set(known_codes())
+
+
+SHOP = """
+CREATE TABLE orders (id int PRIMARY KEY, at date);
+CREATE TABLE items (order_id int REFERENCES orders ON DELETE CASCADE, n int);
+INSERT INTO orders SELECT g, '2026-01-01' FROM generate_series(1, 100) AS g;
+INSERT INTO items SELECT g, 1 FROM generate_series(1, 100) AS g;
+ANALYZE;
+"""
+
+
+@pytest.fixture(scope="module")
+def shop(postgres18: EmbeddedPostgres) -> Iterator[str]:
+    with fresh_database(postgres18, SHOP) as name:
+        yield postgres18.url(database=name)
+
+
+def test_a_database_tells_how_much_in_plain_sentences(shop: str) -> None:
+    result = run("DELETE FROM orders", "--url", shop)
+    assert result.exit_code == 1
+    verdict, *said = result.output.splitlines()
+    assert verdict.startswith("HOLD")
+    assert said[0] == "  - removes about 100 rows (estimate) of `orders`, all there are"
+    assert said[1] == "  - by cascade it removes about 100 rows of `items`"
+    assert any("undo" in line for line in said)
+
+
+def test_the_impact_in_json_and_nothing_of_it_without_a_database(shop: str) -> None:
+    answer = json.loads(run("DELETE FROM orders", "--url", shop, "--json").output)
+    assert answer["impact"]["rows"] == {"value": 100, "basis": "estimate", "why": ""}
+    assert answer["impact"]["cascades"][0]["table"] == "public.items"
+    assert answer["impact"]["words"]
+    assert "impact" not in json.loads(run("DELETE FROM orders", "--json").output)
+
+
+def test_asking_changes_nothing(shop: str) -> None:
+    run("DELETE FROM orders", "--url", shop, "--tier", "owner")
+    with psycopg.connect(shop) as watcher:
+        assert watcher.execute("SELECT count(*) FROM orders").fetchone() == (100,)
+
+
+def test_a_database_that_is_not_there() -> None:
+    result = run("SELECT 1", "--url", "postgres://127.0.0.1:1/x")
+    assert result.exit_code == 4
+    assert "cannot reach" in result.output

@@ -76,6 +76,16 @@ async def test_a_hold_is_listed_shown_and_approved(door: Review, tmp_path: Path)
     assert (now.state, now.approvals[0].note) == (HoldState.APPROVED, "fine")
 
 
+async def test_what_would_happen_stands_first(door: Review, tmp_path: Path):
+    rows = {"value": 48211, "basis": "estimate", "why": ""}
+    words = ["removes about 48,211 rows", "by cascade\nmore\x1b[2J"]
+    hold = await door.hold(impact={"rows": rows, "words": words, "tables": [{"name": "orders"}]})
+    shown = await run("show", hold.id, home=tmp_path, **as_person(door))
+    place = shown.out.index("what would happen:\n  - removes about 48,211 rows\n")
+    assert place < shown.out.index("agent")
+    assert "  - by cascade more<U+001B>[2J\n" in shown.out
+
+
 async def test_a_rejection_in_json(door: Review, tmp_path: Path):
     hold = await door.hold()
     done = await run("reject", hold.id, "--json", home=tmp_path, **as_person(door))
