@@ -484,6 +484,90 @@ INSERT INTO watched VALUES (1, 'a'), (2, 'b'), (3, 'c');
 ALTER TABLE watched ENABLE ROW LEVEL SECURITY;
 CREATE POLICY logged ON watched USING (evil_write(id) > 0);
 
+-- step: more that sets something off, in odd places
+
+CREATE VIEW v_constant AS SELECT evil_immutable(1) AS x;
+CREATE VIEW v_default AS SELECT id, body FROM archive;
+ALTER VIEW v_default ALTER COLUMN body SET DEFAULT evil_write()::text;
+CREATE MATERIALIZED VIEW m_calls AS SELECT * FROM v_calls WITH NO DATA;
+CREATE TABLE p_events (id integer NOT NULL, what text) PARTITION BY LIST (id);
+CREATE TABLE p_events_1 PARTITION OF p_events FOR VALUES IN (1, 2, 3);
+CREATE TABLE p_events_2 PARTITION OF p_events FOR VALUES IN (4, 5, 6);
+CREATE TRIGGER wipe AFTER UPDATE ON p_events_2 FOR EACH ROW EXECUTE FUNCTION on_wiping();
+INSERT INTO p_events SELECT n, 'x' FROM generate_series(1, 6) AS n;
+CREATE TABLE c_parent (id integer, what text);
+CREATE TABLE c_child () INHERITS (c_parent);
+CREATE TRIGGER wipe AFTER UPDATE ON c_child FOR EACH ROW EXECUTE FUNCTION on_wiping();
+INSERT INTO c_parent VALUES (1, 'x');
+INSERT INTO c_child VALUES (2, 'x');
+CREATE TABLE fk_target (code text PRIMARY KEY);
+INSERT INTO fk_target VALUES ('a'), ('b'), ('1');
+CREATE TABLE fk_default (
+    id integer PRIMARY KEY,
+    code text DEFAULT evil_write()::text REFERENCES fk_target ON DELETE SET DEFAULT
+);
+INSERT INTO fk_default VALUES (1, 'a'), (2, 'b');
+CREATE TABLE truncated_with (id integer PRIMARY KEY, code text REFERENCES fk_target);
+CREATE TRIGGER wipe BEFORE TRUNCATE ON truncated_with EXECUTE FUNCTION on_wiping();
+CREATE TABLE checked_documents (id integer PRIMARY KEY);
+ALTER TABLE checked_documents ENABLE ROW LEVEL SECURITY;
+CREATE POLICY logged ON checked_documents FOR INSERT WITH CHECK (evil_write(id) > 0);
+CREATE FUNCTION evil_difference(integer, integer) RETURNS float8 LANGUAGE plpgsql IMMUTABLE
+    AS $$ BEGIN PERFORM public.evil_write($1); RETURN $1 - $2; END $$;
+CREATE TYPE evil_range AS RANGE (SUBTYPE = integer, SUBTYPE_DIFF = evil_difference);
+CREATE TABLE with_range (id integer PRIMARY KEY, r evil_range);
+CREATE INDEX with_range_index ON with_range USING gist (r);
+INSERT INTO with_range SELECT n, evil_range(n, n + 5) FROM generate_series(1, 3) AS n;
+CREATE STATISTICS with_partial_index_statistics ON (evil_immutable(n)), id FROM with_partial_index;
+INSERT INTO with_partial_index VALUES (1, 1), (2, 2);
+CREATE AGGREGATE evil_moving(integer) (
+    SFUNC = plain_step, STYPE = integer,
+    MSFUNC = evil_step, MINVFUNC = plain_step, MSTYPE = integer
+);
+CREATE FUNCTION evil_by_path() RETURNS bigint LANGUAGE sql SET search_path = side, public
+    AS $$ SELECT orders_count() $$;
+CREATE FUNCTION evil_notation(n integer) RETURNS integer LANGUAGE sql
+    AS $$ SELECT c.evil_of_row FROM customers AS c WHERE c.id = n $$;
+CREATE FUNCTION evil_view() RETURNS bigint LANGUAGE sql
+    AS $$ SELECT sum(written) FROM v_calls $$;
+CREATE FUNCTION evil_trigger() RETURNS void LANGUAGE sql
+    AS $$ UPDATE t_wiping SET what = 'x' WHERE id = 1 $$;
+CREATE FUNCTION evil_cast(n integer) RETURNS integer LANGUAGE sql
+    AS $$ SELECT n::evil_domain $$;
+CREATE FUNCTION evil_typed(n evil_domain) RETURNS integer LANGUAGE sql AS $$ SELECT 1 $$;
+CREATE FUNCTION evil_returning(n integer) RETURNS evil_domain LANGUAGE sql AS $$ SELECT n $$;
+CREATE FUNCTION evil_variable(n integer) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    v evil_domain := n;
+BEGIN
+    RETURN 1;
+END $$;
+CREATE FUNCTION plain_shape(a integer, OUT b integer, OUT c text) LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    b := a + 1;
+    c := CASE WHEN a > 3 THEN 'DELETE' ELSE 'UPDATE' END;
+END $$;
+CREATE FUNCTION plain_words(VARIADIC words text[]) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+    word text;
+    counted integer := 0;
+BEGIN
+    FOREACH word IN ARRAY words LOOP
+        counted := counted + 1;
+        CONTINUE WHEN word = 'skip';
+        RETURN NEXT word;
+    END LOOP;
+    FOR i IN REVERSE counted..1 BY 1 LOOP
+        EXIT WHEN i < 2;
+    END LOOP;
+    WHILE counted > 0 LOOP
+        counted := counted - 1;
+    END LOOP;
+    ASSERT counted = 0, 'never';
+    RETURN;
+END $$;
+DELETE FROM audit_log WHERE id > 0;
+
 -- step: who may what
 
 GRANT USAGE ON SCHEMA public, app, side TO corpus_agent, corpus_reader;
