@@ -57,6 +57,8 @@ COUNT_TEXT: Final = _TEXT.format(rows=_ROWS).encode()
 _NAME: Final = b"holdpoint count"
 COUNT: Final = messages.query(COUNT_TEXT)
 BEGIN_AND_COUNT: Final = messages.query(b"BEGIN; " + COUNT_TEXT)
+# What deferred constraint triggers do at the end of a transaction is done and counted before it.
+SETTLE_AND_COUNT: Final = messages.query(b"SET CONSTRAINTS ALL IMMEDIATE; " + COUNT_TEXT)
 COMMIT: Final = messages.query(b"COMMIT")
 ROLLBACK: Final = messages.query(b"ROLLBACK")
 COUNT_FRAMES: Final = (
@@ -118,32 +120,36 @@ class Bounding:
         if operation.sqlstate:  # the client has its error already
             await self._end_query(b"", alone)
             return
-        after = await self._ask(COUNT)
-        failed = after.sqlstate
-        if not failed and self._passes(operation, before, after):
-            if not alone:
-                self._relay.release(ready=True)
-                self._relay.go_on()
+        assert relay.status != messages.IDLE, "a bounded message does not end its transaction"
+        last = await self._ask(SETTLE_AND_COUNT if alone else COUNT)
+        if not last.sqlstate and self._passes(operation, before, last):
+            if alone:
+                last = await self._ask(COMMIT)
+            if not last.sqlstate:
+                relay.release(ready=True)
+                relay.go_on()
                 return
-            after = await self._ask(COMMIT)
-            failed = after.sqlstate
-            if not failed:
-                self._relay.release(ready=True)
-                self._relay.go_on()
-                return
-        if failed:
-            operation.sqlstate = failed
-            await self._end_query(after.response, alone)
+        if last.sqlstate:
+            operation.sqlstate = last.sqlstate
+            await self._end_query(last.response, alone)
+            return
+        if alone:
+            await self._roll_back()
         else:
-            await self._ask(ROLLBACK if alone else REFUSED_QUERY)
-            self._taken_back(operation)
+            await self._ask(REFUSED_QUERY)
+        self._taken_back(operation)
 
     async def _end_query(self, response: bytes, alone: bool) -> None:
         """Give a statement its error, and leave no transaction of ours behind."""
-        if alone and self._relay.status != messages.IDLE:
-            await self._ask(ROLLBACK)
+        if alone:
+            await self._roll_back()
         self._relay.tell(response, ready=True)
         self._relay.go_on()
+
+    async def _roll_back(self) -> None:
+        """End a transaction of ours; a CancelRequest for the statement may hit a ROLLBACK, too."""
+        while self._relay.status != messages.IDLE:
+            await self._ask(ROLLBACK)
 
     async def execute(self, execute: bytes, operation: Operation) -> None:
         """Run an Execute, like ``query``; a portal with more rows stays unfinished."""
