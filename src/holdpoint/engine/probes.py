@@ -93,8 +93,9 @@ class Question:
 class DatabaseProber:
     """Probes of one tier. One connection is kept between probes; more are opened when it is busy.
 
-    A probe leaves nothing behind in it: everything happens in a transaction that is rolled back.
-    With ``exact_s`` rows are counted for that many seconds, through ``counter`` (a replica) first.
+    Where there are too many already, a probe waits for as long as it has. A probe leaves nothing
+    behind: everything happens in a transaction that is rolled back. With ``exact_s`` rows are
+    counted for that many seconds, through ``counter`` (a replica) first.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class DatabaseProber:
         self._exact_s = exact_s
         self._counter = counter
         self._idle: psycopg.AsyncConnection[Any] | None = None
+        self._places = asyncio.Semaphore(limits.PROBES_MAX)
 
     @property
     def patience_s(self) -> float:
@@ -305,17 +307,19 @@ class DatabaseProber:
 
         Raises ``ValueError`` when nobody is sure what they mean there.
         """
-        connection = await self._begun(_begin(view))
-        try:
-            yield connection
-            await connection.execute("ROLLBACK")
-        except BaseException:
-            await connection.close()
-            raise
-        if self._idle is None:
-            self._idle = connection
-        else:
-            await connection.close()
+        begin = _begin(view)
+        async with self._places:
+            connection = await self._begun(begin)
+            try:
+                yield connection
+                await connection.execute("ROLLBACK")
+            except BaseException:
+                await connection.close()
+                raise
+            if self._idle is None:
+                self._idle = connection
+            else:
+                await connection.close()
 
     async def _begun(self, begin: str) -> psycopg.AsyncConnection[Any]:
         """The connection that is kept, or a new one, with its transaction begun."""

@@ -73,6 +73,7 @@ CASCADE_LEVELS_MAX: Final = 20  # chosen: foreign keys one behind the other; sch
 BODY_NAMES_CHARS_MAX: Final = 100_000  # chosen: what is searched of a function's body for names
 
 # --- probes: asking a database before a statement runs --------------------------------------------
+PROBES_MAX: Final = 8  # chosen: connections of probes to one tier; more would crowd out its users
 MEASURE_TIMEOUT_S: Final = 4.0  # chosen: an agent waits for this once, before people are asked
 EXACT_ROWS_MAX_S: Final = 60.0  # chosen: the longest count that `exact_rows` may allow
 CASCADES_MEASURED_MAX: Final = 20  # chosen: foreign keys whose rows are worked out for one hold
@@ -157,3 +158,4 @@ EMBEDDED_PORT_TRIES: Final = 5  # a free port may be taken before the server bin
 CONSEQUENCES_MAX: Final = 2_000  # chosen: objects followed for one name; beyond it is unknown
 CLOSURES_MAX: Final = 20_000  # chosen: names whose consequences are remembered per catalog
 SEARCH_PATHS_MAX: Final = 8  # chosen: possible search paths of a session; beyond, any schema counts
+SERIES_ROWS_MAX: Final = 10_000_000  # chosen: rows made out of nothing in a few seconds of one core

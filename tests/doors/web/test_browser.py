@@ -111,12 +111,18 @@ async def test_a_sign_in_link_works_in_a_browser(page: Page, door: Review):
 
 
 async def test_no_page_is_wider_than_the_screen(page: Page, door: Review):
-    hold = await door.hold("SELECT '" + "x" * 3000 + "'", task="y" * 300)
+    rows = {"value": 12_345_678, "basis": "estimate", "why": ""}
+    named = [{"name": "n" * 63 + "." + "m" * 63, "rows": rows, "table_rows": rows, "lock": "SHARE"}]
+    cascades = [{"level": 9, "table": "c" * 126, "action": "set default", "rows": rows}]
+    impact = {"rows": rows, "words": ["w" * 200] * 3, "tables": named, "cascades": cascades}
+    impact["read"] = {"plan": ["p" * 300]}
+    hold = await door.hold("SELECT '" + "x" * 3000 + "'", task="y" * 300, impact=impact)
     await sign_in(page, door)
     await expect(page.get_by_role("heading", name="One statement waits")).to_be_visible()
     for width in (320, 390, 1280):
         await page.set_viewport_size({"width": width, "height": 800})
         for path in ("/", f"/h/{hold.id}", "/trail"):
             await page.goto(door.url + path)
+            await page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
             spare = await page.evaluate("innerWidth - document.documentElement.scrollWidth")
             assert spare >= 0, (path, width)
