@@ -213,7 +213,7 @@ SELECT pg_read_file('/etc/passwd')                                 | read server
 SELECT U&"pg\\005fread_file"('x')                                  | read server_side
 SELECT * FROM "pg_ls_dir"('.')                                     | read server_side
 SELECT PG_CATALOG.PG_READ_BINARY_FILE('x')                         | read server_side
-SELECT lo_import('/etc/passwd')                                    | read server_side
+SELECT lo_import('/etc/passwd')                                    | read server_side write
 SELECT lo_create(0)                                                | read write
 SELECT lo_unlink(1)                                                | read destructive
 SELECT * FROM dblink('x', 'DELETE FROM t') AS x(a int)             | read server_side

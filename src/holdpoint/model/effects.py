@@ -140,6 +140,7 @@ class MarkKind(StrEnum):
     SLEEP = "sleep"
     LOCK = "lock"  # LOCK TABLE, advisory locks
     PRODUCT = "product"  # unbounded products
+    UNBOUNDED = "unbounded"  # subject: what makes rows without an end; detail: how many
     MAINTENANCE = "maintenance"  # VACUUM FULL, CLUSTER, REINDEX
     CODE = "code"  # DO, CALL, function bodies
     TWO_PHASE = "two_phase"  # PREPARE TRANSACTION and its ends

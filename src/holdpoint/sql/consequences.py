@@ -44,6 +44,7 @@ def follow_names(walk: Walk) -> None:
     if catalog is None:
         for schema, name, verb, columns in walk.uses:
             walk.followed[RelationUse(schema, name, verb, columns)] = None
+        _note_no_rows(walk)
         return
     if walk.uses or walk.objects:
         _uses(walk, catalog)
@@ -53,6 +54,15 @@ def follow_names(walk: Walk) -> None:
         _add(walk, closure_of(catalog, seed, walk.paths), catalog)
     if walk.rows_inside:
         walk.rows_max = _rows_of_call(walk, catalog)
+    _note_no_rows(walk)
+
+
+def _note_no_rows(walk: Walk) -> None:
+    """What writes without changing rows of a table: NOTIFY, row locks, VACUUM, sequences."""
+    if Effect.WRITE not in walk.effects or Effect.UNKNOWN in walk.effects or walk.rows_inside:
+        return
+    if walk.rows_max is None and not any(use.verb in ROWS_CHANGE for use in walk.followed):
+        walk.rows_max = 0
 
 
 def _rows_of_call(walk: Walk, catalog: Catalog) -> int | None:

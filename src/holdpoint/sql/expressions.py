@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from holdpoint.model.effects import Access, Effect, MarkKind, ObjectKind, Verb
+from holdpoint.model.limits import SERIES_ROWS_MAX
 from holdpoint.sql.functions import (
     BASE_TYPES,
     DANGERS,
@@ -113,6 +114,8 @@ def call(walk: Walk, node: Node, key: str) -> None:
                 walk.calls[("", function, argument_count(node))] = None
             if function in BASE_TYPES:
                 _note_type(walk, "pg_catalog", function)
+            elif function == "generate_series":
+                _note_series(walk, node.get("args", []))
         else:
             _other_call(walk, function, node)
     else:
@@ -124,6 +127,24 @@ def call(walk: Walk, node: Node, key: str) -> None:
                 stack.extend(value)
             elif type(value) is dict:
                 stack.append(value)
+
+
+def _note_series(walk: Walk, args: list[Any]) -> None:
+    """Rows out of nothing: more of them than a server makes in passing keep it busy.
+
+    Series in one statement are taken to multiply. Only whole numbers are understood; a series of
+    times, or between values of a table, is left to the server's statement_timeout.
+    """
+    bounds = [constant(arg) for arg in args]
+    try:
+        start, stop, step = (int(bound or "") for bound in (*bounds, "1")[:3])
+    except ValueError:
+        return
+    if step:
+        walk.series *= max(1, (stop - start) // step + 1)
+    if walk.series > SERIES_ROWS_MAX:
+        walk.effects.add(Effect.EXHAUSTION)
+        walk.mark(MarkKind.UNBOUNDED, "generate_series", f"makes {walk.series:,} rows")
 
 
 def argument_count(node: Node) -> int:
@@ -195,6 +216,8 @@ def _qualified_call(walk: Walk, parts: list[str], node: Node) -> None:
     if schema == "pg_catalog":
         if function in HARMLESS:
             walk.functions[function] = None
+            if function == "generate_series":
+                _note_series(walk, node.get("args", []))
         else:
             _other_call(walk, function, node)
         return
@@ -234,6 +257,8 @@ def _other_call(walk: Walk, function: str, node: Node) -> None:
         return
     walk.functions[function] = None
     walk.effects.add(danger.effect)
+    if function == "lo_import":  # it reads a file and writes a large object
+        walk.effects.add(Effect.WRITE)
     if danger.effect is Effect.UNKNOWN:
         walk.unknown(f"calls `{function}`, which {danger.why}")
     if danger.mark is not None:

@@ -51,6 +51,7 @@ class Catalog:
         self.paths: Final = Paths((rows.search_path,))
         self._relations: dict[int, Relation] = {}
         self._relations_named: dict[str, list[Relation]] = {}
+        self._indexed: dict[str, list[Relation]] = {}
         self._children: dict[int, list[Relation]] = {}
         self._referencing: dict[int, list[tuple[Relation, Constraint]]] = {}
         self._functions: dict[int, Function] = {each.oid: each for each in rows.functions}
@@ -74,6 +75,8 @@ class Catalog:
         for relation in self.rows.relations:
             self._relations[relation.oid] = relation
             self._relations_named.setdefault(relation.name, []).append(relation)
+            for index in relation.indexes:
+                self._indexed.setdefault(index.name, []).append(relation)
             for parent in relation.parents:
                 self._children.setdefault(parent, []).append(relation)
             for constraint in relation.constraints:
@@ -171,6 +174,10 @@ class Catalog:
             if relation is not None and relation not in found:
                 found.append(relation)
         return found
+
+    def tables_indexed_by(self, name: str) -> list[Relation]:
+        """The tables that have an index of that name, in whatever schema."""
+        return self._indexed.get(name, [])
 
     def has_function(self, name: str) -> bool:
         """Whether any user's or extension's function has that name."""

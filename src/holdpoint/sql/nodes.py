@@ -17,6 +17,12 @@ from holdpoint.sql.walk import Walk
 ALL_COLUMNS: Final = ("*",)
 """Which columns an UPDATE sets cannot be told."""
 
+# Kinds whose definition runs expressions of a table: its own, or its indexes'.
+_DEFINED: Final = (ObjectKind.RELATION, ObjectKind.VIEW, ObjectKind.INDEX)
+
+ALL_ARGUMENTS: Final = "all arguments"
+"""As the verb of a function's node: no default of an argument is computed."""
+
 ROWS_CHANGE: Final = frozenset((Verb.INSERT, Verb.UPDATE, Verb.DELETE, Verb.TRUNCATE))
 """Verbs that change rows."""
 
@@ -93,7 +99,7 @@ def read_text(direct: Direct, catalog: Catalog, paths: Paths, text: str) -> None
 
 
 def walks_of(direct: Direct, catalog: Catalog, paths: Paths, text: str) -> list[Walk]:
-    """Read a text that belongs to ``direct``, a walk for each statement; none if it is unreadable."""
+    """Read a text that belongs to ``direct``: a walk for each statement, none if it cannot be."""
     try:
         nodes = grammar.parse(text, grammar.encode(text))
     except (grammar.Refused, grammar.Unreadable) as error:
@@ -143,7 +149,10 @@ def nodes_named(catalog: Catalog, walk: Walk) -> list[NodeKey]:
     paths = walk.paths
     involved: set[int] = set()
     for schema, name, verb, columns in uses_of(walk):
-        for relation in catalog.relations_meant(schema, name, paths):
+        meant = catalog.relations_meant(schema, name, paths)
+        if verb is Verb.DEFINE and not meant:
+            meant = catalog.tables_indexed_by(name)
+        for relation in meant:
             telling = telling_columns(catalog, relation, verb, columns)
             found.append(NodeKey("relation", relation.oid, verb.value, telling))
             if walk.symbols:
@@ -151,7 +160,8 @@ def nodes_named(catalog: Catalog, walk: Walk) -> list[NodeKey]:
                 involved.update([column.type_oid for column in relation.columns])
     for schema, name, count in walk.calls:
         for function in catalog.functions_meant(schema, name, count, paths):
-            found.append(NodeKey("function", function.oid))
+            given = ALL_ARGUMENTS if count == len(function.arguments) else ""
+            found.append(NodeKey("function", function.oid, given))
             involved.update(function.arguments)
             involved.add(function.returns)
     for schema, name in walk.types:
@@ -174,6 +184,6 @@ def uses_of(walk: Walk) -> list[tuple[str, str, Verb, tuple[str, ...]]]:
     """The relations a walk uses, those that it defines included."""
     found = list(walk.uses)
     for name, schema, kind, access in walk.objects:
-        if access is Access.DEFINE and kind in (ObjectKind.RELATION, ObjectKind.VIEW):
+        if access is Access.DEFINE and kind in _DEFINED:
             found.append((schema, name, Verb.DEFINE, ()))
     return found

@@ -17,6 +17,7 @@ from holdpoint.sql.bodies import statements_of
 from holdpoint.sql.extensions import extension_call
 from holdpoint.sql.names import QUALIFIED, Catalog, Paths
 from holdpoint.sql.nodes import (
+    ALL_ARGUMENTS,
     ALL_COLUMNS,
     Direct,
     Link,
@@ -58,7 +59,7 @@ def _read_node(catalog: Catalog, node: NodeKey, paths: Paths) -> Direct:
     if node.kind == "function":
         function = catalog.function(node.oid)
         if function is not None:
-            return _function(catalog, function, paths)
+            return _function(catalog, function, paths, node.verb)
         hidden = Direct()
         hidden.unknowns.append(f"calls a function (oid {node.oid}) that the catalog does not show")
         return hidden
@@ -273,7 +274,7 @@ def _type(catalog: Catalog, oid: int) -> Direct:
 # --- functions ------------------------------------------------------------------------------------
 
 
-def _function(catalog: Catalog, function: Function, paths: Paths) -> Direct:
+def _function(catalog: Catalog, function: Function, paths: Paths, given: str) -> Direct:
     what = "procedure" if function.kind == "p" else "function"
     direct = Direct(f"{what} {function.label}", function.label)
     direct.function = function.oid
@@ -288,7 +289,7 @@ def _function(catalog: Catalog, function: Function, paths: Paths) -> Direct:
     for oid in (*function.arguments, function.returns):
         if catalog.data_type(oid) is not None:
             direct.links.append(Link(NodeKey("type", oid)))
-    if function.default_expressions:
+    if function.default_expressions and given != ALL_ARGUMENTS:
         read_text(direct, catalog, QUALIFIED, f"SELECT {function.default_expressions}")
     if function.kind == "a":
         return direct

@@ -32,12 +32,28 @@ def close_with(walk: Walk, node: Node) -> None:
     stack = walk.stack
     stack.append(Scope(names))
     recursive = clause.get("recursive", False)
+    if recursive and "limitCount" not in node:
+        for cte in ctes:
+            if _has_no_end(cte):
+                walk.effects.add(Effect.EXHAUSTION)
+                words = "WITH RECURSIVE without a condition that ends it"
+                walk.mark(MarkKind.UNBOUNDED, cte["ctename"], words)
     for at in range(len(ctes) - 1, -1, -1):
         stack.append(ctes[at])
         if recursive:
             stack.append(Scope(names))
         else:
             stack.append(Scope(walk.scope | {cte["ctename"] for cte in ctes[:at]}))
+
+
+def _has_no_end(cte: Node) -> bool:
+    """Whether a recursive term takes every row that it has made, and so never stops."""
+    query: Node = cte.get("ctequery", {}).get("SelectStmt", {})
+    term: Node = query.get("rarg", {})
+    sources: list[Node] = term.get("fromClause", [])
+    names = [item.get("RangeVar", {}).get("relname", "") for item in sources]
+    ends = ("whereClause", "havingClause", "limitCount", "groupClause", "distinctClause")
+    return names == [cte["ctename"]] and not any(field in term for field in ends)
 
 
 def select(walk: Walk, node: Node, key: str) -> None:
@@ -279,7 +295,8 @@ def merge(walk: Walk, node: Node, key: str) -> None:
     note_rows(walk, most)
     is_few = most is not None and most <= SUBQUERY_LIMIT_ROWS_MAX
     joined = is_few or bounds(node["joinCondition"], target)
-    effect = Effect.WRITE
+    commands = [item["MergeWhenClause"]["commandType"] for item in node["mergeWhenClauses"]]
+    effect = Effect.READ if set(commands) == {"CMD_NOTHING"} else Effect.WRITE
     for item in node["mergeWhenClauses"]:
         clause: Node = item["MergeWhenClause"]
         if clause["commandType"] not in ("CMD_UPDATE", "CMD_DELETE"):

@@ -121,6 +121,7 @@ def execute(walk: Walk, node: Node, key: str) -> None:
         walk.mark(MarkKind.UNREADABLE, name, "not prepared")
     else:
         walk.take(known)
+        walk.rows_max = known.rows_max
     walk.rest(node)
 
 
@@ -155,6 +156,7 @@ def explain(walk: Walk, node: Node, key: str) -> None:
         for option in node.get("options", [])
     ):
         walk.take(inside)
+        walk.rows_max = inside.rows_max
         return
     if inside.called:  # planning may run what is declared IMMUTABLE or STABLE
         walk.take(inside)

@@ -71,6 +71,7 @@ def vacuum(walk: Walk, node: Node, key: str) -> None:
             relation.get("schemaname", ""),
             access=Access.WRITE,
         )
+        walk.use(relation, Verb.DEFINE)  # its indexes' expressions run, for statistics or anew
     full = any(
         option["DefElem"]["defname"] == "full" and option_is_on(option["DefElem"])
         for option in node.get("options", [])

@@ -80,6 +80,7 @@ class Walk:
         self.followed: dict[RelationUse, None] = {}
         self.called: set[Effect] = set()
         self.rows_inside = False
+        self.series = 1  # rows that generate_series makes out of nothing
         self.reads_backslash = False  # in a function's body
         self.reached: dict[int, None] = {}
         self.sets: dict[tuple[str, tuple[str, ...] | None], None] = {}

@@ -69,6 +69,7 @@ from holdpoint.impact.hazards import (
     truncate,
     two_phase,
     unanswered,
+    unbounded,
     unknown_function,
     unreadable_body,
     unsafe_setting,
@@ -195,6 +196,7 @@ HAZARDS: Final[tuple[Hazard, ...]] = (
     sleep,
     lock,
     product,
+    unbounded,
 )
 """Every hazard that marks show, by code."""
 
