@@ -113,6 +113,7 @@ WEB_STREAMS_PER_PERSON_MAX: Final = 20
 WEB_STREAM_AGE_S: Final = 3600.0  # then the browser connects again
 WEB_HEARTBEAT_S: Final = 15.0  # chosen: below the 30-60 s at which proxies close silent streams
 WEB_ENDED_SHOWN_MAX: Final = 50
+WEB_FINDINGS_SHOWN: Final = 4  # of one case; the rest unfolds
 WEB_TRAIL_SHOWN_MAX: Final = 50
 WEB_STATEMENT_CHARS_MAX: Final = 40_000  # more is shown as head and tail, whole as plain text
 SIGN_IN_TRIES_MAX: Final = 8  # per peer, in a window

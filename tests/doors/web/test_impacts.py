@@ -10,7 +10,10 @@ import pytest
 from holdpoint import sql
 from holdpoint.audit.impacts import impact_document
 from holdpoint.doors.web.impacts import impact_view
+from holdpoint.doors.web.render import environment
+from holdpoint.doors.web.views import hold_view
 from holdpoint.impact.words import sentences
+from holdpoint.model.finding import Finding
 from holdpoint.model.impact import (
     Basis,
     Cascade,
@@ -147,3 +150,19 @@ async def test_a_case_without_sentences_shows_its_figures_as_before(door: Review
         page = (await browser.get(f"/h/{hold.id}")).text
     assert "What would happen" not in page
     assert "48,211" in page
+
+
+async def test_what_decided_stands_open_and_the_rest_unfolds(door: Review):
+    hold = await door.hold()
+    many = tuple(Finding(code=f"HP220{n}", message=f"reason {n}") for n in range(6))
+    view = hold_view(replace(hold, findings=many), door.now())
+    page = (
+        environment()
+        .get_template("case.html")
+        .render(view=view, person="anna", csrf="", nav="", title="", error="")
+    )
+    open_part, folded, rest = page.partition("2 more findings")
+    assert folded
+    assert "reason 3" in open_part
+    assert "reason 4" not in open_part
+    assert "reason 5" in rest

@@ -15,6 +15,7 @@ from holdpoint.doors.web.sqltext import SqlText, sql_text
 from holdpoint.engine.quorum import eligible
 from holdpoint.model.decision import ApprovalNeed, Quorum
 from holdpoint.model.hold import Answer, Hold, HoldState
+from holdpoint.model.limits import WEB_FINDINGS_SHOWN
 from holdpoint.store.names import folded
 
 # A word for the badge and a sentence that says what it means. Never merged with each other.
@@ -97,6 +98,11 @@ class HoldView:
     statements: tuple[StatementView, ...]
     owner: str
     bar: str
+
+    @property
+    def reasons(self) -> int:
+        """How many findings stand open on the page; those that decided come first."""
+        return WEB_FINDINGS_SHOWN
 
     @property
     def text(self) -> SqlText:
