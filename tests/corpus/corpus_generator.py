@@ -40,6 +40,9 @@ READ_FROM = (
     Table("v_calls", ("id", "written")),
     Table("v_filter_calls", ("id",)),
     Table("watched", ("id",), ("body",)),
+    Table("v_constant", ("x",)),
+    Table("p_events", ("id",), ("what",)),
+    Table("c_parent", ("id",), ("what",)),
 )
 WRITTEN = (
     Table("archive", ("id",), ("body",)),
@@ -55,6 +58,24 @@ WRITTEN = (
     Table("v_rule", ("id",), ("body",)),
     Table("v_instead", ("id",), ("body",)),
     Table("documents", ("id",), ("owner", "body")),
+    Table("p_events", ("id",), ("what",)),
+    Table("c_parent", ("id",), ("what",)),
+    Table("with_default", ("id", "n")),
+    Table("v_default", ("id",), ("body",)),
+    Table("checked_documents", ("id",)),
+)
+# What joins a FROM by itself.
+CALLS = (
+    "plain_table(3)",
+    "plain_begin_atomic(2)",
+    "plain_shape(4)",
+    "evil_in_query()",
+    "evil_default(1)",
+    "LATERAL generate_series(1, 2)",
+    "jsonb_populate_record(NULL::archive, '{\"id\": 1}')",
+    'jsonb_populate_record(NULL::with_domain, \'{"id": 1, "n": 2}\')',
+    "ROWS FROM (plain_atomic(1), generate_series(1, 2))",
+    "unnest(ARRAY[1, 2])",
 )
 # Functions of one number; half of them only read.
 OF_A_NUMBER = (
@@ -80,6 +101,15 @@ OF_A_NUMBER = (
     "greatest({}, 3)",
     "length(({})::text)",
     "CASE WHEN {} > 3 THEN 1 ELSE evil_write() END",
+    "(SELECT plain_sum(s.id) FROM archive AS s WHERE s.id > {})",
+    "(SELECT evil_sum(s.id) FROM archive AS s WHERE s.id > {})",
+    "(SELECT plain_of_row(s)::text = 'x' FROM customers AS s WHERE s.id = {} LIMIT 1)::integer",
+    "(SELECT length(s.plain_of_row) FROM customers AS s WHERE s.id = {} LIMIT 1)",
+    "(SELECT s.evil_of_row FROM customers AS s WHERE s.id = {} LIMIT 1)",
+    "(SELECT max(w) FROM (SELECT sum(s.id) OVER (ORDER BY s.id) AS w FROM queue AS s) AS t) + {}",
+    "(WITH w AS (SELECT {} AS x) SELECT max(x) FROM w)",
+    "(ARRAY[{}, 2])[1]",
+    "least({}, evil_view())",
 )
 OF_A_TEXT = (
     "upper({})",
@@ -150,7 +180,7 @@ def source(draw: st.DrawFn, alias: str, depth: int) -> tuple[str, Table]:
     if kind == 1:
         return f"generate_series(1, 3) AS {alias}(n)", Table(alias, ("n",))
     if kind == 2:
-        call = draw(st.sampled_from(["plain_table(3)", "plain_begin_atomic(2)", "evil_in_query()"]))
+        call = draw(st.sampled_from(CALLS))
         return f"{call} AS {alias}(n)", Table(alias, ("n",))
     table = draw(st.sampled_from(READ_FROM))
     return f"{table.name} AS {alias}", table
@@ -187,12 +217,17 @@ def write(draw: st.DrawFn) -> str:
     """An INSERT, UPDATE, DELETE or MERGE."""
     table = draw(st.sampled_from(WRITTEN))
     scope = ((table.name, table),)
-    kind = draw(st.integers(0, 3))
+    kind = draw(st.integers(0, 4))
     where = f" WHERE {draw(condition(scope, 1))}" if draw(st.integers(0, 3)) else ""
     if kind == 0:
         given = draw(st.integers(2000, 9000))
         made = f"INSERT INTO {table.name} ({table.numbers[0]}) VALUES ({given})"
         where = draw(st.sampled_from(["", " ON CONFLICT DO NOTHING"]))
+    elif kind == 4:
+        key = table.numbers[0]
+        then = draw(st.sampled_from(["DELETE", "DO NOTHING", f"UPDATE SET {key} = s.x"]))
+        made = f"MERGE INTO {table.name} AS t USING (SELECT 1 AS x) AS s ON t.{key} = s.x "
+        return f"{made}WHEN MATCHED THEN {then}"
     elif kind == 1:
         made = f"DELETE FROM {table.name}"
     elif kind == 2 and table.texts:
@@ -215,7 +250,7 @@ def statement(draw: st.DrawFn) -> str:
     if kind == 7:
         return f"WITH w AS ({draw(query(1))}) SELECT count(*) FROM w"
     if kind == 8:
-        inner = draw(write())
+        inner = draw(write().filter(lambda made: not made.startswith("MERGE")))  # since 17
         return f"WITH w AS ({inner}), r AS ({draw(query(0))}) SELECT c1 FROM r"
     if kind == 9:
         return f"COPY ({draw(query(1))}) TO STDOUT"

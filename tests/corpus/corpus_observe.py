@@ -17,7 +17,8 @@ from psycopg.pq import TransactionStatus
 from holdpoint.model.effects import Effect
 
 REFUSED: Final = "42501"  # insufficient_privilege
-TIMEOUT: Final = "300ms"  # for cases that would run for ever
+SHORT: Final = "300ms"  # for cases that claim to run for ever
+PATIENT: Final = "60s"  # for all others: no slow machine may cut them short
 READ_ONLY: Final = "25006"  # read_only_sql_transaction
 TIMED_OUT: Final = "57014"  # query_canceled
 
@@ -45,7 +46,7 @@ UNION ALL SELECT 'trigger', oid::text, tgname FROM pg_trigger WHERE NOT tgisinte
 UNION ALL SELECT 'policy', oid::text, polname FROM pg_policy
 UNION ALL SELECT 'rule', oid::text, rulename FROM pg_rewrite WHERE rulename <> '_RETURN'
 UNION ALL SELECT 'operator', oid::text, oprname FROM pg_operator WHERE oid >= 16384
-UNION ALL SELECT 'cast', oid::text, '' FROM pg_cast WHERE oid >= 16384
+UNION ALL SELECT 'cast', oid::text, concat(castsource, ' ', casttarget) FROM pg_cast
 UNION ALL SELECT 'statistics', oid::text, stxname FROM pg_statistic_ext
 UNION ALL SELECT 'extension', oid::text, extname FROM pg_extension
 UNION ALL SELECT 'language', oid::text, lanname FROM pg_language
@@ -305,6 +306,11 @@ def of_session(observed: Observed, before: State, after: State) -> None:
     observed.escaped = tuple(name for is_so, name in escaped if is_so)
 
 
+def timeout(case: Case) -> str:
+    """How long a case may run."""
+    return SHORT if Effect.EXHAUSTION in case.effects else PATIENT
+
+
 class Watcher:
     """A superuser's session that runs cases, watches, and takes all of it back.
 
@@ -330,7 +336,7 @@ class Watcher:
                 session.do("RESET SESSION AUTHORIZATION")
                 usual = details(session)
             *first, locks, settings = session.results(
-                f"{COUNTERS};{SEQUENCES};{become};SET LOCAL statement_timeout = '{TIMEOUT}';"
+                f"{COUNTERS};{SEQUENCES};{become};SET LOCAL statement_timeout = '{timeout(case)}';"
                 f"{LOCKS};{SETTINGS}"
             )
             ran = session.run(case.sql, case.parameters, case.copy_data)
@@ -362,7 +368,7 @@ def committed(database: CorpusDatabase, case: Case) -> Observed:
 def _committed(database: CorpusDatabase, case: Case) -> Observed:
     with database.session("superuser") as watcher:
         watcher.do(f"{case.setup};LISTEN news")
-        options = f"-c statement_timeout={TIMEOUT}"
+        options = f"-c statement_timeout={timeout(case)}"
         if case.read_only:
             options += " -c default_transaction_read_only=on"
         with database.session(case.role, options) as session:

@@ -13,6 +13,7 @@ from collections import Counter
 from corpus_cases import Case
 from corpus_generator import statement
 from corpus_observe import REFUSED, TIMED_OUT, Watcher
+from corpus_reading import covered
 from corpus_server import Databases, Session
 from hypothesis import HealthCheck, Phase, given, note, seed, settings
 
@@ -49,6 +50,8 @@ def check(text: str, catalog: Catalog, watcher: Watcher, reader: Session, tally:
     harmful = did | ({Effect.BULK_WRITE} if observed.emptied else set())
     tally.ends["read" if said == READ else "unknown" if Effect.UNKNOWN in said else "write"] += 1
     if said != READ:
+        seen = Effect.UNKNOWN in said or covered(did - {Effect.BULK_WRITE}, said)
+        assert seen, f"called {sorted(said)}, it did {sorted(harmful)}: {observed}"
         return
     assert not harmful, f"called a read, it did {sorted(harmful)}: {observed}"
     reader.do("BEGIN READ ONLY")
