@@ -41,7 +41,15 @@ LEAST = {
 Answers = dict[str, dict[str, dict[str, Any]]]
 
 # Families whose writes set off more writes, of a number that nobody knows before.
-SETTING_OFF = ("do_blocks", "expressions", "triggers", "rules", "views")
+SETTING_OFF = (
+    "do_blocks",
+    "expressions",
+    "odd_places",
+    "plpgsql",
+    "rules",
+    "triggers",
+    "views",
+)
 
 # Each line is judged in a session of its own that has just connected.
 CASES = [
@@ -101,7 +109,6 @@ def test_no_harmful_statement_is_allowed(answers: Answers) -> None:
     assert not allowed
 
 
-@pytest.mark.xfail(reason="COPY FROM, NOTIFY, VACUUM, ANALYZE: rows unknown, so they are held")
 def test_few_harmless_statements_are_held(answers: Answers) -> None:
     harmless = [case for case in CASES if plain(case)]
     found = answers["read-write"]
