@@ -427,7 +427,7 @@ def cancel(gate: Gate, pid: int, key: bytes) -> None:
         assert line.recv(1) == b""  # no answer, whatever becomes of it
 
 
-LONG = "SELECT count(*) FROM generate_series(1, 1000000000)"
+LONG = "SELECT count(*) FROM generate_series(1, (SELECT 1000000000))"
 
 
 @pytest.mark.parametrize("minor", [0, 2])
