@@ -18,7 +18,7 @@ from holdpoint.model.limits import CLOSURES_MAX, CONSEQUENCES_MAX
 from holdpoint.sql.names import SYSTEM_SCHEMAS, Catalog, Paths
 from holdpoint.sql.nodes import ROWS_CHANGE, Direct, Link, NodeKey, nodes_named, uses_of
 from holdpoint.sql.objects import direct_of
-from holdpoint.sql.walk import Node, Walk, constant
+from holdpoint.sql.walk import COPIED, Node, Walk, constant
 
 # What fires event triggers (manual, section 38.1); only DDL does, but a GRANT counts as that.
 _FIRES_EVENTS: Final = frozenset((Effect.DDL, Effect.DESTRUCTIVE, Effect.PRIVILEGE))
@@ -43,7 +43,8 @@ def follow_names(walk: Walk) -> None:
     catalog = walk.catalog
     if catalog is None:
         for schema, name, verb, columns in walk.uses:
-            walk.followed[RelationUse(schema, name, verb, columns)] = None
+            named = () if columns == COPIED else columns
+            walk.followed[RelationUse(schema, name, verb, named)] = None
         _note_no_rows(walk)
         return
     if walk.uses or walk.objects:
@@ -97,6 +98,7 @@ def _uses(walk: Walk, catalog: Catalog) -> None:
     """The relations that the statement itself names, with what the catalog knows of them."""
     for schema, name, verb, columns in uses_of(walk):
         meant = catalog.relations_meant(schema, name, walk.paths)
+        columns = () if columns == COPIED else columns
         if not meant:
             walk.followed[RelationUse(schema, name, verb, columns)] = None
         for relation in meant:

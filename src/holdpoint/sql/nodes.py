@@ -12,7 +12,7 @@ from holdpoint.model.effects import Access, Effect, MarkKind, ObjectKind, Verb
 from holdpoint.sql import grammar
 from holdpoint.sql.defining import defines
 from holdpoint.sql.names import Catalog, Paths
-from holdpoint.sql.walk import Walk
+from holdpoint.sql.walk import COPIED, Walk
 
 ALL_COLUMNS: Final = ("*",)
 """Which columns an UPDATE sets cannot be told."""
@@ -80,6 +80,8 @@ def telling_columns(
     catalog: Catalog, relation: Relation, verb: Verb, columns: tuple[str, ...]
 ) -> tuple[str, ...]:
     """Of the columns that an UPDATE sets, those on which what it sets off depends."""
+    if verb is Verb.INSERT and columns == COPIED:
+        return columns
     if verb is not Verb.UPDATE:
         return ()
     if not columns or relation.kind is RelationKind.VIEW:

@@ -28,6 +28,7 @@ from holdpoint.sql.nodes import (
     walks_of,
 )
 from holdpoint.sql.settings import judge_setting, paths_of
+from holdpoint.sql.walk import COPIED
 
 _VIEWS: Final = frozenset((RelationKind.VIEW, RelationKind.MATERIALIZED_VIEW))
 _FIRES: Final = frozenset(("O", "A"))  # pg_trigger.tgenabled in a session that is no replica
@@ -170,7 +171,7 @@ def _set_off(
         if trigger.enabled in _FIRES and _fires(relation, trigger, verb, columns):
             direct.links.append(Link(NodeKey("trigger", relation.oid, trigger.name), True))
     for rule in relation.rules:
-        if rule.enabled in _FIRES and rule.event == verb.value:
+        if rule.enabled in _FIRES and rule.event == verb.value and columns != COPIED:
             direct.links.append(Link(NodeKey("rule", relation.oid, rule.name), True))
     for child, constraint in catalog.referencing(relation.oid):
         if verb is Verb.TRUNCATE:  # without CASCADE the server refuses it

@@ -229,6 +229,9 @@ class Walk:
         )
 
 
+COPIED: Final = ("COPY FROM",)
+"""In place of an INSERT's columns: it comes from COPY, which sets off triggers and no rules."""
+
 ONLY_READ: Final[frozenset[Effect]] = frozenset((Effect.READ,))
 NO_EFFECTS: Final[frozenset[Effect]] = frozenset()
 
