@@ -42,6 +42,7 @@ Answers = dict[str, dict[str, dict[str, Any]]]
 
 # Families whose writes set off more writes, of a number that nobody knows before.
 SETTING_OFF = (
+    "detours",
     "do_blocks",
     "expressions",
     "odd_places",
