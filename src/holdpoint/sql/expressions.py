@@ -76,6 +76,16 @@ def operation(walk: Walk, node: Node, key: str) -> None:
 BUILT_IN_TYPES: Final = ("pg_catalog", "*")
 """In ``Walk.types``: some built-in type, to which a user has defined casts."""
 
+# They make values of the row type that their first argument has: a table's, when it is its row.
+_MAKES_ROWS: Final = frozenset(
+    (
+        "json_populate_record",
+        "json_populate_recordset",
+        "jsonb_populate_record",
+        "jsonb_populate_recordset",
+    )
+)
+
 # What the grammar writes in one word and the server compares with these symbols.
 _SPELT: Final[dict[str, tuple[str, ...]]] = dict.fromkeys(_BETWEEN, ("<=", ">="))
 
@@ -114,8 +124,8 @@ def call(walk: Walk, node: Node, key: str) -> None:
                 walk.calls[("", function, argument_count(node))] = None
             if function in BASE_TYPES:
                 _note_type(walk, "pg_catalog", function)
-            elif function == "generate_series":
-                _note_series(walk, node.get("args", []))
+            elif function in _NOTED:
+                _note_special(walk, function, node)
         else:
             _other_call(walk, function, node)
     else:
@@ -127,6 +137,17 @@ def call(walk: Walk, node: Node, key: str) -> None:
                 stack.extend(value)
             elif type(value) is dict:
                 stack.append(value)
+
+
+_NOTED: Final = _MAKES_ROWS | {"generate_series"}
+
+
+def _note_special(walk: Walk, function: str, node: Node) -> None:
+    """Built-ins that only read, and that the rest of the statement makes more of."""
+    if function == "generate_series":
+        _note_series(walk, node.get("args", []))
+    else:
+        walk.makes_rows = True
 
 
 def _note_series(walk: Walk, args: list[Any]) -> None:
@@ -216,8 +237,8 @@ def _qualified_call(walk: Walk, parts: list[str], node: Node) -> None:
     if schema == "pg_catalog":
         if function in HARMLESS:
             walk.functions[function] = None
-            if function == "generate_series":
-                _note_series(walk, node.get("args", []))
+            if function in _NOTED:
+                _note_special(walk, function, node)
         else:
             _other_call(walk, function, node)
         return

@@ -157,6 +157,8 @@ def nodes_named(catalog: Catalog, walk: Walk) -> list[NodeKey]:
         for relation in meant:
             telling = telling_columns(catalog, relation, verb, columns)
             found.append(NodeKey("relation", relation.oid, verb.value, telling))
+            if walk.makes_rows:
+                found += [NodeKey("type", column.type_oid) for column in relation.columns]
             if walk.symbols:
                 involved.add(relation.type_oid)
                 involved.update([column.type_oid for column in relation.columns])

@@ -80,7 +80,9 @@ class Walk:
         self.followed: dict[RelationUse, None] = {}
         self.called: set[Effect] = set()
         self.rows_inside = False
+        self.reads_data = False
         self.series = 1  # rows that generate_series makes out of nothing
+        self.makes_rows = False  # values of the row types of relations it names
         self.reads_backslash = False  # in a function's body
         self.reached: dict[int, None] = {}
         self.sets: dict[tuple[str, tuple[str, ...] | None], None] = {}
@@ -128,6 +130,7 @@ class Walk:
             self.symbols.update(inner.symbols)
             self.types.update(inner.types)
             self.sets.update(inner.sets)
+            self.makes_rows = self.makes_rows or inner.makes_rows
         else:
             follow(inner)
         return inner.statement()
@@ -220,6 +223,7 @@ class Walk:
             rows_max=self.rows_max,
             called=frozenset(self.called) if self.called else NO_EFFECTS,
             rows_inside=self.rows_inside,
+            reads_data=self.reads_data,
             reached=tuple(self.reached),
             sets=tuple(self.sets),
             transaction=self.transaction,

@@ -42,8 +42,6 @@ from holdpoint.wire.postgres.errors import ProtocolError
 from holdpoint.wire.postgres.stream import skip_unneeded
 
 IDLE: Final = 0x49
-# Tags whose count is of rows that the statement changed (manual, CommandComplete).
-CHANGING_TAGS: Final = ("INSERT ", "UPDATE ", "DELETE ", "MERGE ")
 NAME_BYTES_MAX: Final = limits.NAME_CHARS_MAX
 CONNECTION_FAILURE: Final = "08006"
 SYNTAX_ERROR: Final = "42601"  # what the server says to a statement that stands for a refused one
@@ -74,6 +72,7 @@ class Answers(Names):
         self.gone = False  # the client is
         # The open transaction may have changed data.
         self.wrote = False
+        self.defining = False  # what runs may change the catalog
         # Frames of the extended protocol were sent since the last Sync or fence.
         self.is_open = False
         self.skipping = False
@@ -255,7 +254,7 @@ class Answers(Names):
             # The tag of the last piece counts that piece only.
             operation.rows = -1 if operation.suspended else rows
             operation.suspended = False
-            if rows > 0 and operation.tag.startswith(CHANGING_TAGS):
+            if rows > 0 and operation.counts_by_tag:
                 operation.told += rows
         if bounded:
             self.kept = data[position:stop]
@@ -297,6 +296,9 @@ class Answers(Names):
             if status == IDLE:
                 self.wrote = False
                 self.close_portals()
+                if self.defining:  # before any client can see that it is over
+                    self.defining = False
+                    self.owner.defined()
 
     def expect_close(self, data: bytes, position: i64, stop: i64) -> None:
         """Put a Close into the queue."""
@@ -442,6 +444,9 @@ class Answers(Names):
         """Note that the server reads no COPY data any more, and send it a Sync that was kept."""
         operation, self.copying = self.copying, None
         if operation is None:
+            return
+        if self.bounding:  # the gate has questions first; then ``counting`` goes on
+            self.stopped = True
             return
         if self.held_sync:
             self.held_sync = False

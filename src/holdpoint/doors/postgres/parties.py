@@ -52,5 +52,8 @@ class Owner(Protocol):
     def pause_client(self, paused: bool) -> None:
         """Stop or go on reading from the client."""
 
+    def defined(self) -> None:
+        """Take note that a transaction which may have defined something is over."""
+
     def unrecorded(self, problem: TrailUnavailable) -> None:
         """Take note that the outcome of a plain read could not be recorded."""

@@ -192,7 +192,7 @@ class Session:
             self._defines_code = self._defines_code or code
             self._names_changed()
         if reading.effects & MAY_DEFINE:
-            self._spawn(self._after_definition())
+            self.relay.defining = True
 
     def after(self, reading: Reading) -> None:
         """Note what a text that ran alone, outside a transaction, has changed about names."""
@@ -200,16 +200,10 @@ class Session:
             self._naming.became(reading)
             self._names_changed()
 
-    async def _after_definition(self) -> None:
-        """Have the catalog read again, now and once the transaction around it is over."""
-        if self._defined is None:
-            return
-        self._defined()
-        while not self.relay.gone and (  # noqa: ASYNC110 - see below
-            self.relay.pending or self.relay.status != messages.IDLE
-        ):
-            await asyncio.sleep(DEFINITION_POLL_S)  # the relay tells nobody that it is idle
-        self._defined()
+    def defined(self) -> None:
+        """Have the catalog read again: what this session may have defined is committed."""
+        if self._defined is not None:
+            self._defined()
         if self._defines_code:
             self._defines_code = False
             self._names_changed()
@@ -284,6 +278,8 @@ class Session:
         """End the session: nothing can run any more, and what ran has an unknown outcome."""
         self.relay.gone = True
         self.relay.lose()
+        if self.relay.defining:  # whether it was committed nobody knows
+            self.defined()
         # A write that failed brings us here from inside the relay, which may still add entries.
         asyncio.get_running_loop().call_soon(self.relay.lose)
         if self._client_transport is not None:
@@ -449,7 +445,6 @@ class Session:
 
 
 LEAVE_POLL_S: Final = 0.05
-DEFINITION_POLL_S: Final = 0.02
 NAME_TAKEN: Final = errors.error_response(
     "ERROR", "42P05", "a prepared statement of that name already exists"
 )
