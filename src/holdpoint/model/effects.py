@@ -203,6 +203,8 @@ class Statement:
     called: frozenset[Effect] = frozenset()
     # A function it calls, itself or in a view, changes rows that its command tag does not count.
     rows_inside: bool = False
+    # COPY ... FROM STDIN: the rows come from the client while it runs, and nobody knows how many.
+    reads_data: bool = False
     # Settings it sets, by itself or inside a function: None for a value that is not constant, an
     # empty one for RESET; the name ``*`` for all of them.
     sets: tuple[tuple[str, tuple[str, ...] | None], ...] = ()
@@ -257,3 +259,11 @@ class Reading:
     functions: tuple[str, ...] = ()
     unknowns: tuple[str, ...] = ()
     schema: str = ""
+
+    @property
+    def reads_data(self) -> bool:
+        """Whether the message is one COPY from the client, and nothing besides.
+
+        How many rows come is not known before, and need not be: they are counted as they come.
+        """
+        return len(self.statements) == 1 and self.statements[0].reads_data

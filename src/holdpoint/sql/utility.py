@@ -30,6 +30,8 @@ def copy(walk: Walk, node: Node, key: str) -> None:
     elif "filename" in node:
         walk.effects.add(Effect.SERVER_SIDE)
         walk.mark(MarkKind.SERVER_FILE, filename, "COPY reads or writes a file of the server")
+    elif relation is not None and node.get("is_from", False):
+        walk.reads_data = True
     walk.rest(node, "relation")
 
 

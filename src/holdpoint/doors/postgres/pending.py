@@ -22,6 +22,9 @@ REFUSED: Final = 6  # ErrorResponse: a statement made to fail stands where the r
 FENCE: Final = 7  # CloseComplete, kept from the client: see ``refusing.FENCE_FRAME``
 OWN: Final = 8  # a question of the gate's own; all its answers are kept from the client
 
+# Tags whose count is of rows that the statement changed (manual, CommandComplete).
+CHANGING_TAGS: Final = ("INSERT ", "UPDATE ", "DELETE ", "MERGE ")
+
 
 class Known:
     """A text that passes on its own: a plain read, decided once and remembered.
@@ -144,6 +147,11 @@ class Operation:
         self.told = 0
         self.rolled_back = False
         self.on_answer: Callable[[], None] | None = None
+
+    @property
+    def counts_by_tag(self) -> bool:
+        """Tell whether the count of its command tag is of rows that it has changed."""
+        return self.tag.startswith("COPY " if self.copies else CHANGING_TAGS)
 
     @property
     def may_run(self) -> bool:
