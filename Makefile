@@ -39,7 +39,7 @@ bench: .venv-bench/.stamp ## compare direct, PgBouncer and the compiled gate; AR
 compiled: .venv-bench/.stamp ## run the tests of the hot core against the compiled modules
 	@.venv-bench/bin/python -c 'import sys, holdpoint.gate as gate; sys.exit(0 if gate.__file__.endswith(".so") \
 		else "error: nothing is compiled here; is there a C compiler?")'
-	@.venv-bench/bin/python -m pytest -q $(CORE_TESTS)
+	@.venv-bench/bin/python -m pytest -q --numprocesses auto $(CORE_TESTS)
 
 docs: .venv-docs/.stamp ## build the documentation into docs/_build
 	@.venv-docs/bin/sphinx-build --fail-on-warning --keep-going --quiet docs docs/_build

@@ -1,6 +1,8 @@
 """The corpus's databases, made once per server and run."""
 
+import os
 from collections.abc import Iterator
+from typing import Final
 
 import pytest
 from corpus_observe import Watcher
@@ -53,3 +55,20 @@ def readers(databases: Databases) -> Iterator[dict[str, Session]]:
 def catalogs(databases: Databases) -> dict[str, Catalog]:
     """The picture of each database's catalog."""
     return {name: catalog_of(database) for name, database in databases.items()}
+
+
+OLDER_EVERY: Final = 4
+"""Of the cases, each so-many-th is observed on the older server, too; all with HOLDPOINT_CORPUS=all.
+
+Observing all of them on both takes as long as most other tests together.
+"""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out some observations on the older server; what the reader says is compared on both."""
+    if os.environ.get("HOLDPOINT_CORPUS") == "all":
+        return
+    older = [item for item in items if item.name.startswith("test_it_does_what_it_claims[pg16-")]
+    left_out = {id(item) for at, item in enumerate(older) if at % OLDER_EVERY}
+    config.hook.pytest_deselected(items=[item for item in items if id(item) in left_out])
+    items[:] = [item for item in items if id(item) not in left_out]
