@@ -106,6 +106,27 @@ def test_sent_again_without_an_approval_it_does_not_run(config: Config, state: H
     assert isinstance(play(config, again, *script).outcome, Refused)
 
 
+def test_a_copy_passes_under_the_bound_even_while_its_hold_is_open(config: Config) -> None:
+    """Nobody is asked how many rows will come, and the text of the next COPY is the same."""
+    asked = submission(config, "COPY orders FROM STDIN", may_wait=False)
+    life = Play(config, asked)
+    up(life, (Now, NOON), (FindHold, None), (WriteRecord, 17))
+    assert life.next(Execute).rows_max == 1_000
+    life.reply = replace(OVER, tag="COPY 48211")
+    up(life, (WriteRecord, 18), (Now, NOON), (FindHold, None))
+    life.next(OpenHold)
+    hold = held(life)
+    life = Play(config, asked)
+    up(life, (Now, NOON), (FindHold, hold), (WriteRecord, 19))
+    assert life.next(Execute).rows_max == 1_000
+    life = Play(config, asked)
+    up(life, (Now, NOON), (FindHold, replace(hold, state=HoldState.APPROVED)))
+    up(life, (Now, NOON), (ClaimHold, True), (WriteRecord, 20))
+    assert life.next(Execute).rows_max == orjson.loads(hold.case_json)["row_bound"]
+    rejected = play(config, asked, (Now, NOON), (FindHold, replace(hold, state=HoldState.REJECTED)))
+    assert isinstance(rejected.outcome, Refused)
+
+
 def test_another_hold_over_the_same_text_does_not_stop_what_policy_allows(config: Config) -> None:
     _, other = to_the_hold(config, submission(config, CHANGE))
     life = Play(config, submission(config, CHANGE))

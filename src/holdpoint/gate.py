@@ -214,7 +214,8 @@ def _hold_for(
     """Return the hold that the submission must pass, a new one if need be; None when it needs none.
 
     What policy allows on an estimate needs one still when it ran before and was rolled back for
-    its true count: the estimate may be as wrong as it was then.
+    its true count: the estimate may be as wrong as it was then. Not so a COPY: its data is no part
+    of its text, so fewer rows may come this time. An approval it uses all the same.
     """
     allowed = decision.verdict is Verdict.ALLOW
     if allowed and bound is None:
@@ -222,7 +223,9 @@ def _hold_for(
     digest = digest_of(case)
     hold = yield from FindHold(case.agent, digest)
     if allowed:
-        return hold if hold is not None and refusals.is_over_bound(hold) else None
+        if hold is None or not refusals.is_over_bound(hold):
+            return None
+        return None if case.reading.reads_data and hold.state is HoldState.OPEN else hold
     if hold is None:
         hold = yield from _open(submission, case, decision, digest)
     return hold

@@ -41,6 +41,7 @@ def estimate(rows: int) -> Figure:
 
 NO_ANSWER = Figure(basis=Basis.UNKNOWN, why="the probe ran out of time")
 NOT_ASKED = Figure()
+WHEN_RUN = Figure(basis=Basis.WHEN_RUN, why="its rows come from the client while it runs")
 
 
 def statement(
@@ -116,6 +117,7 @@ def policy(*rules: Rule, targets: Iterable[Target] = (SHOP,), **more: Any) -> Po
 
 SELECT = statement("SELECT", Effect.READ, reads="orders")
 UPDATE = statement("UPDATE", Effect.WRITE, writes="orders")
+COPY = statement("COPY", Effect.WRITE, writes="orders", reads_data=True)
 UPDATE_ALL = statement("UPDATE", Effect.BULK_WRITE, writes="orders")
 ALTER = statement("ALTER TABLE", Effect.DDL, writes="orders")
 CREATE = statement("CREATE TABLE", Effect.DDL, writes="notes")

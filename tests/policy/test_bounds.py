@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from policy_cases import CAREFUL, UPDATE, UPDATE_ALL, case, exact, policy, reading, rule, statement
+from policy_cases import (
+    CAREFUL,
+    COPY,
+    UPDATE,
+    UPDATE_ALL,
+    WHEN_RUN,
+    case,
+    exact,
+    policy,
+    reading,
+    rule,
+    statement,
+)
 from test_properties import cases, compiled, numbered, rules
 
 from holdpoint.model.case import Case
@@ -94,8 +108,48 @@ def test_rows_that_a_message_commits_itself_cannot_be_taken_back() -> None:
     commit = statement("COMMIT", Effect.READ, transaction=TransactionMark.COMMIT)
     assert "COMMIT stands in one message" in obstacle(reading(UPDATE, commit))
     assert "COPY" in obstacle(reading(statement("COPY", Effect.WRITE, writes="orders")))
+    assert "stands alone" in obstacle(reading(COPY, SELECT))
+    assert obstacle(reading(COPY)) == ""
     assert obstacle(reading(UPDATE, SELECT)) == ""
     assert obstacle(reading(UPDATE)) == ""
+
+
+@pytest.mark.parametrize(
+    ("rulebook", "bound"),
+    [
+        (CAREFUL, 1_000),
+        (policy(rule(Verdict.HOLD, rows_over=50)), 50),
+        (policy(rule(Verdict.DENY, rows_over=50), rule(Verdict.HOLD, "b", rows_over=70)), 50),
+        (policy(rule(Verdict.ALLOW, effects=WRITES, rows_up_to=9_000)), 9_000),
+        (policy(ON_ORDERS), None),
+    ],
+)
+def test_rows_that_show_only_while_it_runs_pass_under_a_bound(
+    rulebook: Policy, bound: int | None
+) -> None:
+    copy = case(COPY, rows=WHEN_RUN)
+    assert decide(rulebook, copy).verdict is Verdict.ALLOW
+    assert rows_allowed(rulebook, copy) == bound
+    assert to_enforce(copy.reading, rows_allowed(rulebook, copy)) == bound
+
+
+@pytest.mark.parametrize(
+    "rulebook",
+    [policy(rule(Verdict.HOLD, objects="orders")), policy(rule(Verdict.DENY, tags="COPY"))],
+)
+def test_they_loosen_nothing_else(rulebook: Policy) -> None:
+    assert decide(rulebook, case(COPY, rows=WHEN_RUN)).verdict > Verdict.ALLOW
+    assert decide(CAREFUL, case(COPY, AccessLevel.READ_ONLY, rows=WHEN_RUN)).verdict is Verdict.DENY
+    every = statement("COPY", Effect.WRITE, Effect.BULK_WRITE, reads_data=True)
+    assert decide(CAREFUL, case(every, rows=WHEN_RUN)).verdict is Verdict.HOLD
+
+
+@given(cases(), st.lists(rules(), max_size=4))
+def test_what_passes_on_them_passes_with_no_row(found: Case, rulebook: list[Rule]) -> None:
+    made = compiled(numbered(rulebook))
+    later = replace(found, impact=replace(found.impact, rows=WHEN_RUN))
+    if decide(made, later).verdict is Verdict.ALLOW:
+        assert decide(made, with_rows(found, 0)).verdict is Verdict.ALLOW
 
 
 def test_every_level_that_writes_has_a_bound() -> None:

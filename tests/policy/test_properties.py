@@ -73,6 +73,7 @@ def readings(draw: Callable[..., Any]) -> Reading:
 FIGURES = st.one_of(
     st.just(Figure()),
     st.just(Figure(basis=Basis.UNKNOWN, why="no answer")),
+    st.just(Figure(basis=Basis.WHEN_RUN)),
     st.builds(
         Figure,
         st.sampled_from([0, 1, 99, 1000, 1001, 200_000]),

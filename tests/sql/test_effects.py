@@ -309,6 +309,19 @@ def test_the_effects_of_a_message_are_those_of_all_its_statements() -> None:
     assert reading.effects == frozenset().union(*(s.effects for s in reading.statements))
 
 
+def test_a_copy_from_the_client_reads_data_and_nothing_else_does() -> None:
+    assert read("COPY t (a) FROM STDIN (FORMAT csv) WHERE a > 1").reads_data
+    for text in (
+        "COPY t TO STDOUT",
+        "COPY (INSERT INTO t VALUES (1) RETURNING a) TO STDOUT",
+        "COPY t FROM '/tmp/x'",
+        "COPY t FROM PROGRAM 'cat'",
+        "COPY t FROM STDIN; SELECT 1",
+        "INSERT INTO t SELECT 1",
+    ):
+        assert not read(text).reads_data
+
+
 def test_slices_of_a_text_with_wide_characters_are_right() -> None:
     reading = read("SELECT 'grüße 🙂' ; SELECT 'ж'")
     assert [statement.text for statement in reading.statements] == [

@@ -52,6 +52,9 @@ def assess(
             # The planner knows nothing of what functions do: its estimate would be a false "none".
             why = "a function that it calls changes rows, and how many shows only when it runs"
             rows = Figure(None, Basis.UNKNOWN, why)
+        elif rows is None and reading.reads_data:
+            why = "its rows come from the client while it runs"
+            rows = Figure(None, Basis.WHEN_RUN, why)
         elif rows is None:
             rows = yield from EstimateRows(submission, reading)
         impact = replace(impact, rows=rows)

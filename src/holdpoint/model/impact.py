@@ -13,6 +13,7 @@ class Basis(StrEnum):
     ESTIMATE = "estimate"
     UNKNOWN = "unknown"  # asked, and no answer came: never to be read as "few"
     NOT_ASKED = "not asked"  # no database was given, or policy did not need the figure
+    WHEN_RUN = "when run"  # nobody can know before; the bound that policy sets is enforced then
 
 
 class Fact(StrEnum):

@@ -81,8 +81,8 @@ def obstacle(reading: Reading) -> str:
         for statement in reading.statements:
             if statement.transaction is not TransactionMark.NONE:
                 return f"{statement.tag} stands in one message with statements that change rows"
-    if any(statement.tag == "COPY" for statement in writers_of(reading)):
-        return "COPY is not counted while its data comes"
+    if not reading.reads_data and any(each.tag == "COPY" for each in writers_of(reading)):
+        return "COPY is counted only where it reads data from the client and stands alone"
     return ""
 
 

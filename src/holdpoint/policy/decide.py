@@ -207,7 +207,10 @@ def _is_covered(scale: _Scale, table: TierTable, case: Case, statement: Statemen
 def _weigh_rows(
     scale: _Scale, policy: Policy, case: Case, statement: Statement, rule_id: str
 ) -> None:
-    """A filtered write: held over the threshold and when the database gave no answer."""
+    """A filtered write: held over the threshold and when the database gave no answer.
+
+    Rows that only show while it runs are held to the threshold then: ``bounds``.
+    """
     scale.circumstantial = True
     rows = case.impact.most_rows
     if figure_known(rows):
@@ -216,7 +219,7 @@ def _weigh_rows(
         if rows.value > bound:
             finding = reasons.many_rows(statement, case.impact, bound)
             scale.add(Verdict.HOLD, _RANK_CAREFUL, rule_id, finding)
-    elif rows.basis is not Basis.NOT_ASKED:
+    elif rows.basis is not Basis.NOT_ASKED and rows.basis is not Basis.WHEN_RUN:
         finding = reasons.no_figure(statement, "the number of rows it changes", rows, rule_id)
         scale.add(Verdict.HOLD, _RANK_MISSING, rule_id, finding)
 

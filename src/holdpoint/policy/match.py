@@ -167,6 +167,8 @@ def _rows_met(rule: Rule, statement: Statement, rows: Figure) -> Match:
         return Match.NO
     if figure_known(rows):
         return Match.YES if _value(rows) > _bound(rule.when.rows_over) else Match.NO
+    if rows.basis is Basis.WHEN_RUN:
+        return Match.NO  # its bound is the smallest that a rule names: ``bounds.rows_allowed``
     if rows.basis is Basis.NOT_ASKED:
         # Nobody asked a database: a filter may keep it small, no filter never does.
         return Match.NO if changing.isdisjoint(_UNBOUNDED) else Match.YES

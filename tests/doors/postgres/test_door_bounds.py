@@ -277,6 +277,18 @@ def test_a_query_that_is_not_synced_with_what_came_before_it_is_refused(gate: Ga
     assert changed(gate) == 0
 
 
+def test_a_late_answer_does_not_stand_for_what_was_not_synced(gate: Gate) -> None:
+    slow = "SELECT count(*) FROM generate_series(1, 1000000)"
+    with gate.raw("write") as wire:
+        wire.query("BEGIN")
+        wire.send(Q(slow), run("COMMIT"), Q(CHANGE.format("late")))
+        assert wire.words(2)[-2:] == ["E:0A000", "ZI"]
+        # What only prepares neither begins nor ends a transaction; asyncpg sends it so.
+        wire.send(P("SELECT 1", "s"), D("s"), H, Q(FEW.format("late")))
+        assert wire.words()[-2:] == ["C:UPDATE 3", "ZI"]
+    assert changed(gate) == 3
+
+
 def test_a_name_of_the_gates_own_that_the_agent_has_taken(gate: Gate) -> None:
     with gate.raw("write") as wire:
         assert wire.ask(P("SELECT 0", "holdpoint count"), S) == "1 ZI"

@@ -6,12 +6,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import psycopg
 import pytest
 from door_support import SECRET, TABLES, Gate, eventually, free_port
+from test_door_trail import serve
 from wire_client import B, D, E, P, Q, S, Wire, run
 
 from holdpoint.embedded import EmbeddedPostgres
@@ -28,9 +29,9 @@ def data(*rows: str) -> bytes:
 
 
 @contextmanager
-def copying(gate: Gate, wire: Wire, begin: bytes) -> Iterator[None]:
-    """Begin a COPY, which somebody approves, and wait until the server asks for data."""
-    with gate.person(containing="COPY"):
+def copying(gate: Gate, wire: Wire, begin: bytes, asks: bool = False) -> Iterator[None]:
+    """Begin a COPY and wait until the server asks for data; somebody approves it if it ``asks``."""
+    with gate.person(containing="COPY") if asks else nullcontext():
         wire.send(begin)
         assert wire.until("G")[-1] == "G"
     yield
@@ -62,12 +63,9 @@ def test_copy_in_by_simple_and_extended_query(gate: Gate, direct: psycopg.Connec
 
 def test_copy_data_pipelined_with_what_follows(gate: Gate, direct: psycopg.Connection) -> None:
     with gate.raw("write") as wire:
-        with gate.person(containing="COPY"):
-            wire.send(Q(IN), data("1\ta"), DONE, Q("SELECT 1"), run("SELECT 2"), S)
-            words = wire.words(3)
-        assert " ".join(words) == (
-            "N:HP001 G C:COPY 1 ZI T D:1 C:SELECT 1 ZI 1 2 D:2 C:SELECT 1 ZI"
-        )
+        wire.send(Q(IN), data("1\ta"), DONE, Q("SELECT 1"), run("SELECT 2"), S)
+        words = " ".join(wire.words(3))
+        assert words == "G C:COPY 1 ZI T D:1 C:SELECT 1 ZI 1 2 D:2 C:SELECT 1 ZI"
     assert direct.execute("SELECT count(*) FROM big").fetchone() == (1,)
 
 
@@ -97,7 +95,7 @@ def test_bad_copy_data_fails_the_copy_only(gate: Gate) -> None:
 
 def test_two_copies_in_one_message(gate: Gate, direct: psycopg.Connection) -> None:
     with gate.raw("write") as wire:
-        with copying(gate, wire, Q(f"{IN}; {IN}; SELECT 1")):
+        with copying(gate, wire, Q(f"{IN}; {IN}; SELECT 1"), asks=True):
             wire.send(data("1\ta"), DONE)
             assert wire.until("G") == ["C:COPY 1", "G"]
             assert wire.ask(S, data("2\tb"), S, DONE) == "C:COPY 1 T D:1 C:SELECT 1 ZI"
@@ -213,3 +211,25 @@ def test_values_of_50_mb_both_ways(served: tuple[str, subprocess.Popen[bytes]]) 
         assert client.execute("SELECT length(body) FROM big").fetchone() == (size,)
         assert client.execute("SELECT length(%s)", ("z" * size,)).fetchone() == (size,)
     eventually(lambda: resident_mib(process) < 900, "memory given back")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_copy_under_a_bound_streams_through(
+    postgres18: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with fresh_database(postgres18, TABLES) as name:
+        folder, port = tmp_path_factory.mktemp("bounded"), free_port()
+        gate = Gate.at(folder, postgres18.url(database=name), listen=port)
+        process = serve(gate.config.file)
+        secret = SECRET.replace(" ", "%20")
+        url = f"postgresql://claude:{secret}@127.0.0.1:{port}/shop/write"
+        with psycopg.connect(url, autocommit=True) as client, client.cursor() as cursor:
+            with cursor.copy("COPY big (body) FROM STDIN") as copy:
+                for _ in range(20):
+                    copy.write(b"y" * 5_000_000 + b"\n")
+            assert cursor.rowcount == 20
+            assert peak_mib(process) < 200
+        process.terminate()
+        assert process.wait(30) == 0
+        assert process.stdout is not None
+        process.stdout.close()

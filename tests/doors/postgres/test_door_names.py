@@ -172,9 +172,8 @@ def test_a_sync_inside_copy_data_counts_for_nothing(wire: Wire, gate: Gate) -> N
 
     data, done = frame(0x64, b"1\tx\n"), frame(0x63)
     for begin in (Q("COPY big FROM STDIN"), P("COPY big FROM STDIN") + B() + E()):
-        with gate.waiting(20), gate.person(containing="COPY big"):
-            wire.send(begin)
-            wire.until("G")
+        wire.send(begin)
+        wire.until("G")
         # The server ignores this Sync; were it counted, all later answers would be one off.
         assert wire.ask(S, data, S, done, *([S] if begin[:1] == b"P" else [])) == "C:COPY 1 ZI"
         assert wire.ask(P(EVIL), S) == "1 ZI"
@@ -188,13 +187,11 @@ def test_a_sync_after_bad_copy_data_is_answered(wire: Wire, gate: Gate) -> None:
     from holdpoint.wire.postgres.frames import frame
 
     bad = frame(0x64, b"no number\n")
-    with gate.waiting(20), gate.person(containing="COPY big"):
-        wire.send(P("COPY big FROM STDIN"), B(), E(), bad, S)
-        assert wire.words()[-2:] == ["E:22P02", "ZI"]
+    wire.send(P("COPY big FROM STDIN"), B(), E(), bad, S)
+    assert wire.words()[-2:] == ["E:22P02", "ZI"]
     assert wire.query("SELECT 5") == "T D:5 C:SELECT 1 ZI"
-    with gate.waiting(20), gate.person(containing="COPY big"):
-        wire.send(Q("COPY big FROM STDIN"), bad)
-        assert wire.words()[-2:] == ["E:22P02", "ZI"]
+    wire.send(Q("COPY big FROM STDIN"), bad)
+    assert wire.words()[-2:] == ["E:22P02", "ZI"]
     assert wire.ask(S) == "ZI"
     assert wire.query("SELECT 5") == "T D:5 C:SELECT 1 ZI"
 
@@ -236,6 +233,9 @@ def test_fetch_cannot_run_a_portal_unseen(gate: Gate, direct: psycopg.Connection
 
 
 def test_what_passed_is_what_the_trail_says(gate: Gate) -> None:
+    with gate.raw() as wire:
+        wire.query("SELECT 0")  # until the catalog is read, a read goes through the whole gate
+    gate.quiet()
     since = gate.length()
     with gate.raw() as wire:
         assert wire.ask(run("SELECT 1"), run("SELECT $1::int", "2"), S) == (

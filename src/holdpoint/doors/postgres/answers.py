@@ -42,6 +42,7 @@ from holdpoint.wire.postgres.errors import ProtocolError
 from holdpoint.wire.postgres.stream import skip_unneeded
 
 IDLE: Final = 0x49
+NOT_KNOWN: Final = 0  # in place of a transaction state: frames of the extended protocol came since
 NAME_BYTES_MAX: Final = limits.NAME_CHARS_MAX
 CONNECTION_FAILURE: Final = "08006"
 SYNTAX_ERROR: Final = "42601"  # what the server says to a statement that stands for a refused one
@@ -75,6 +76,7 @@ class Answers(Names):
         self.defining = False  # what runs may change the catalog
         # Frames of the extended protocol were sent since the last Sync or fence.
         self.is_open = False
+        self.ran = False  # ... Bind or Execute among them: a transaction may have begun or ended
         self.skipping = False
         self.stopped = False
         self.draining = False
@@ -289,8 +291,9 @@ class Answers(Names):
         return b"" if bounded else None
 
     def calm(self, status: int) -> None:
-        """Note the state in which the server waits for more."""
-        self.status = status
+        """Note the state in which the server waits for more; one before a fence tells nothing."""
+        if self.status != NOT_KNOWN or not [1 for each in self.pending if each.kind == FENCE]:
+            self.status = status
         if not self.pending:
             self.unsure = False
             if status == IDLE:
@@ -466,6 +469,7 @@ class Answers(Names):
         self.segment += 1
         self.skipping = False
         self.is_open = False
+        self.ran = False
 
     def lose(self) -> None:
         """End everything that still waits for an answer: the connection to the server is gone."""

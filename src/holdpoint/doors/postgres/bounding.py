@@ -24,7 +24,7 @@ from collections.abc import Callable
 from typing import Final
 
 from holdpoint.doors.postgres import refusing
-from holdpoint.doors.postgres.counting import NOT_KNOWN
+from holdpoint.doors.postgres.answers import NOT_KNOWN
 from holdpoint.doors.postgres.pending import QUERY, Operation, Own
 from holdpoint.doors.postgres.refusing import REFUSED_PARSE, REFUSED_QUERY
 from holdpoint.doors.postgres.relay import Relay

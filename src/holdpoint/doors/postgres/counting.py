@@ -10,12 +10,11 @@ This module compiles with mypyc.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from librt.strings import read_i32_be
 from mypy_extensions import i64
 
-from holdpoint.doors.postgres.answers import Answers
+from holdpoint.doors.postgres.answers import NOT_KNOWN, Answers
 from holdpoint.doors.postgres.pending import (
     EXECUTE,
     FENCE,
@@ -31,8 +30,6 @@ from holdpoint.wire.postgres import frames, messages
 from holdpoint.wire.postgres.errors import ProtocolError
 from holdpoint.wire.postgres.frames import frame
 
-NOT_KNOWN: Final = 0  # in place of a transaction state: frames of the extended protocol came since
-
 
 class Counting(Answers):
     """Adds the gate's own questions to what a session knows of its server."""
@@ -46,9 +43,13 @@ class Counting(Answers):
         """Take up the client's direction again, or end what it has left behind."""
         self.bounding = False
         if self.gone:
+            self.held_sync = False
             self.leave()
-        else:
-            self.resume()
+            return
+        if self.held_sync:  # the server that would have ignored it reads COPY data no more
+            self.held_sync = False
+            self.send_sync()
+        self.resume()
 
     def leave(self) -> bool:
         """Bring what runs to its end without the client; ``relay.Relay`` has it."""
@@ -67,6 +68,22 @@ class Counting(Answers):
         """Send what changes nothing and is answered: all before it has been answered then."""
         self.pending.append(Pending(FENCE))
         self.write_server(FENCE_FRAME)
+
+    def fence_query(self) -> None:
+        """Send a fence before a Query among frames of the extended protocol."""
+        self.fence()
+        self.is_open = False
+        if self.ran:
+            self.ran = False
+            self.status = NOT_KNOWN
+
+    def drain(self) -> None:
+        """Stop until every answer that is due has come, or the rows of a COPY are counted."""
+        self.stopped = True
+        self.flush()
+        if not self.bounding:
+            self.draining = True
+            self.drained()
 
     def settle(self, on_settled: Callable[[], None]) -> None:
         """Call back once every answer that is due has come."""
@@ -146,12 +163,29 @@ class Counting(Answers):
         if operation.wrote:
             self.wrote = True
         self.write_server(messages.query(query))
+        if operation.copies:
+            self._take_data(operation, is_query=True)
 
     def send_execute(self, execute: bytes, operation: Operation) -> None:
         """Send an Execute whose end is kept back, and ask for it."""
         self.pending.append(Pending(EXECUTE, operation=operation))
         operation.sent = True
         self.write_server(execute + messages.FLUSH)
+        if operation.copies:
+            self._take_data(operation, is_query=False)
+
+    def _take_data(self, operation: Operation, is_query: bool) -> None:
+        """Open the client's direction for COPY data; it stops again behind CopyDone or an error."""
+        self.start_copy(operation, is_query)
+        if self.gone:
+            self.fail_copy()
+        else:
+            self.resume()
+
+    def fail_copy(self) -> None:
+        """End the COPY of a client that is gone."""
+        self.copy_ended = True
+        self.write_server(messages.copy_fail("the client went away"))
 
     def release(self, ready: bool) -> None:
         """Give the client what was kept; ``ready`` adds ReadyForQuery."""

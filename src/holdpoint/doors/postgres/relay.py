@@ -23,7 +23,6 @@ from mypy_extensions import i64
 
 from holdpoint.doors.postgres import refusing
 from holdpoint.doors.postgres.answers import NAME_BYTES_MAX, may_pass_in_copy
-from holdpoint.doors.postgres.counting import NOT_KNOWN
 from holdpoint.doors.postgres.fates import (
     BOUNDED,
     DROPPED,
@@ -74,6 +73,7 @@ class Relay(Quick):
         self._wanted = 0
         self._client_skip = 0
         self._discard = False
+        self._split = False  # COPY data whose rest goes in frames of its own
         self._bounded: Operation | None = None
 
     def client_data(self, data: bytes) -> None:
@@ -117,7 +117,12 @@ class Relay(Quick):
         if len(data) < count:
             count = len(data)
         self._client_skip -= count
-        if not self._discard:
+        if self._split:
+            if self.copying is not None:
+                self.write_server(frame(frames.COPY_DATA, data[:count]))
+            if not self._client_skip:
+                self._split = False
+        elif not self._discard:
             self.write_server(data[:count] if count < len(data) else data)
         elif not self._client_skip:
             self._discard = False
@@ -140,6 +145,11 @@ class Relay(Quick):
                 if kind == 0x64:  # CopyData streams through
                     self.copy_data = True
                     self._client_skip = int(stop - end)
+                    if self.bounding:  # a question of ours may have to come before its rest
+                        self._forward(data, forwarded, position)
+                        self._split = True
+                        self.write_server(frame(frames.COPY_DATA, data[position + 5 : end]))
+                        return
                     position = end
                 elif length > limits.MESSAGE_BYTES_MAX:
                     self._forward(data, forwarded, position)
@@ -153,12 +163,12 @@ class Relay(Quick):
                 if verdict == GUARDED:
                     self._forward(data, forwarded, stop)
                     self._keep(data[stop:])
-                    self._drain()
+                    self.drain()
                     return
                 self._forward(data, forwarded, position)
                 if verdict == STOPPED_BEFORE:  # the frame itself must be looked at again
                     self._keep(data[position:])
-                    self._drain()
+                    self.drain()
                     return
                 forwarded = stop
                 if verdict == STOPPED:
@@ -176,7 +186,7 @@ class Relay(Quick):
                 elif verdict == FLUSHED:
                     self.write_server(messages.FLUSH)
                 elif verdict == FENCED:
-                    self._fence()
+                    self.fence_query()
                     forwarded = position
                     continue
             position = stop
@@ -205,10 +215,10 @@ class Relay(Quick):
                     self._break("a statement came in the middle of COPY data")
                 return STOPPED_BEFORE
         if kind == 0x42:  # Bind
-            self.is_open = True
+            self.is_open = self.ran = True
             return self._bind(data, position, stop)
         if kind == 0x45:  # Execute
-            self.is_open = True
+            self.is_open = self.ran = True
             return self._execute(data, position, stop)
         if kind == 0x53:  # Sync
             self.count_sync()
@@ -233,7 +243,7 @@ class Relay(Quick):
             self.copy_ended = True
             self.copy_data = False
             self.held_sync = False
-            return PASS
+            return GUARDED if self.bounding else PASS
         if kind == 0x58:  # Terminate
             self.owner.over()
             return PASS
@@ -243,11 +253,6 @@ class Relay(Quick):
             return self._query(data, position, stop)
         self._refuse(QUERY, refusing.no_such_frame(int(kind)))
         return DROPPED_QUERY
-
-    def _fence(self) -> None:
-        self.fence()
-        self.is_open = False
-        self.status = NOT_KNOWN
 
     def _query(self, data: bytes, position: i64, stop: i64) -> int:
         query = data[position + 5 : stop - 1] if stop - position > 5 else b"\x00"
@@ -449,13 +454,6 @@ class Relay(Quick):
         if kind == REFUSED:
             self.skipping = True
 
-    def _drain(self) -> None:
-        """Stop until every answer that is due has come."""
-        self.stopped = True
-        self.draining = True
-        self.flush()
-        self.drained()
-
     def leave(self) -> bool:
         """Bring what runs to its end without the client; what has not begun does not begin.
 
@@ -465,15 +463,16 @@ class Relay(Quick):
         self.stopped = True
         self._backlog.clear()
         if self.bounding:  # `bounding.Bounding` takes back what has not been counted yet
+            if self.copying is not None:
+                self.fail_copy()
             return True
         if self.copying is not None:
             self.held_sync = False
-            self.copy_ended = True
             if self._client_skip:  # the server still waits for the rest of a frame
                 self.write_server(bytes(min(self._client_skip, limits.SESSION_PENDING_BYTES_MAX)))
                 if self._client_skip > limits.SESSION_PENDING_BYTES_MAX:
                     return False
-            self.write_server(messages.copy_fail("the client went away"))
+            self.fail_copy()
         if self.skipping or (self.pending and self.pending[-1].kind not in (QUERY, SYNC)):
             self.send_sync()
         return True
@@ -486,7 +485,7 @@ class Relay(Quick):
             return
         which = QUERY if kind == 0x51 or kind == 0x46 else REFUSED
         if which == QUERY and self.is_open:
-            self._fence()
+            self.fence_query()
         self._refuse(which, refusing.too_long())
         self.write_server(REFUSED_QUERY if which == QUERY else REFUSED_PARSE)
 

@@ -45,6 +45,7 @@ _BASIS: Final = {
     "exact": "counted",
     "estimate": "the database planner's estimate",
     "unknown": "asked, and no answer came: it may be any number",
+    "when run": "shows only while it runs",
     "not asked": "the decision did not need it",
 }
 _NO_VALUE: Final = {"not asked": "not asked for"}
@@ -152,7 +153,7 @@ def _figure(name: str, figure: Mapping[str, Any]) -> FigureView:
         name=_FIGURES.get(name, name),
         value=f"{value:,}" if isinstance(value, int) else _NO_VALUE.get(basis, "not known"),
         basis=f"{words} ({why})" if why else words,
-        doubtful=basis == "unknown",
+        doubtful=basis in ("unknown", "when run"),
         asked=basis != "not asked",
     )
 
