@@ -58,7 +58,7 @@ def catalogs(databases: Databases) -> dict[str, Catalog]:
 
 
 OLDER_EVERY: Final = 4
-"""Of the cases, each so-many-th is observed on the older server, too; all with HOLDPOINT_CORPUS=all.
+"""Each so-many-th case is observed on the older server, too; all with HOLDPOINT_CORPUS=all.
 
 Observing all of them on both takes as long as most other tests together.
 """

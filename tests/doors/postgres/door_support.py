@@ -159,6 +159,16 @@ class Gate:
         self._thread.join(DEADLINE_S)
         assert not self._thread.is_alive(), "the gate did not stop"
 
+    def look_again(self) -> None:
+        """Have the catalog read anew, as it is every few seconds: it was changed past the gate."""
+
+        async def look() -> None:
+            assert self.running is not None
+            for target in self.config.targets:
+                self.running.door._defined(target.name)
+
+        self.on_loop(look())
+
     # --- people -----------------------------------------------------------------------------------
 
     def on_loop(self, work: Any) -> Any:

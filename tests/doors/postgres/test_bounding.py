@@ -1,4 +1,4 @@
-"""An error may come between the Execute that the relay stopped at and the first question about it."""
+"""An error may come between the Execute that stopped the relay and the first question about it."""
 
 import pytest
 

@@ -30,19 +30,9 @@ def coded(each_gate: Gate) -> Iterator[Gate]:
     """A gate whose database has functions and views, which the gate has seen."""
     with psycopg.connect(each_gate.direct, autocommit=True) as connection:
         connection.execute(CODE.encode())
-    fresh_picture(each_gate)
+    each_gate.look_again()
     with each_gate.waiting(0):
         yield each_gate
-
-
-def fresh_picture(gate: Gate) -> None:
-    """Have the gate look again, as it does every few seconds: changes were made past it."""
-
-    async def look() -> None:
-        assert gate.running is not None
-        gate.running.door._defined("shop")
-
-    gate.on_loop(look())
 
 
 def markers(gate: Gate) -> int:
@@ -165,7 +155,7 @@ def test_without_a_picture_nothing_that_has_a_name_passes(coded: Gate) -> None:
     ):
         agent.execute("SELECT 1")
         connection.execute("BEGIN; LOCK TABLE pg_catalog.pg_proc IN ACCESS EXCLUSIVE MODE")
-        fresh_picture(coded)
+        coded.look_again()
         with pytest.raises(psycopg.Error, match="held"):
             agent.execute("SELECT count(*) FROM orders")
         connection.execute("ROLLBACK")
