@@ -26,6 +26,7 @@ from holdpoint.audit.heads import public_from_text
 from holdpoint.audit.outcomes import Outcomes
 from holdpoint.audit.verify import Report, verify
 from holdpoint.config import Config, load
+from holdpoint.engine.catalogs import CatalogUnavailable
 from holdpoint.engine.holds import HoldBook
 from holdpoint.model.hold import Answer, Hold, HoldState
 from holdpoint.store import Store
@@ -160,14 +161,36 @@ class Gate:
         assert not self._thread.is_alive(), "the gate did not stop"
 
     def look_again(self) -> None:
-        """Have the catalog read anew, as it is every few seconds: it was changed past the gate."""
+        """Have the catalog read anew, as it is every few seconds: it was changed past the gate.
+
+        Afterwards plain reads pass at once.
+        """
 
         async def look() -> None:
+            assert self.running is not None
+            now = time.monotonic()
+            for target in self.config.targets:
+                for tier in target.tiers:
+                    keeper = self.running.door._keeper_of(target.name, tier)
+                    assert keeper is not None
+                    while True:  # DDL of the test before may still be on its way
+                        try:
+                            await keeper.get(now)
+                            break
+                        except CatalogUnavailable:
+                            await asyncio.sleep(0.05)
+
+        self.on_loop(look())
+
+    def forget_catalog(self) -> None:
+        """Have every picture of the catalog given up until the next look."""
+
+        async def forget() -> None:
             assert self.running is not None
             for target in self.config.targets:
                 self.running.door._defined(target.name)
 
-        self.on_loop(look())
+        self.on_loop(forget())
 
     # --- people -----------------------------------------------------------------------------------
 

@@ -155,7 +155,7 @@ def test_without_a_picture_nothing_that_has_a_name_passes(coded: Gate) -> None:
     ):
         agent.execute("SELECT 1")
         connection.execute("BEGIN; LOCK TABLE pg_catalog.pg_proc IN ACCESS EXCLUSIVE MODE")
-        coded.look_again()
+        coded.forget_catalog()
         with pytest.raises(psycopg.Error, match="held"):
             agent.execute("SELECT count(*) FROM orders")
         connection.execute("ROLLBACK")
