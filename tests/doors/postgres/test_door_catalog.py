@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 from door_support import Gate, eventually
+from wire_client import B, E, P, S
 
 from holdpoint.doors.postgres.naming import Naming
 from holdpoint.model.effects import SessionView
@@ -131,6 +132,18 @@ def test_code_defined_in_an_open_transaction_is_not_trusted_in_it(coded: Gate) -
                 return False
 
         eventually(is_let_through, "the end of the doubt")
+    assert markers(coded) == 1
+
+
+def test_an_answer_from_before_does_not_end_a_definition_in_a_pipeline(coded: Gate) -> None:
+    change = "CREATE OR REPLACE FUNCTION blue.peek() RETURNS int LANGUAGE sql AS "
+    define = change + "'DELETE FROM public.markers; SELECT 2'"
+    # The second statement waits in vain for a person, then gets a ticket.
+    with coded.raw("owner") as owner, coded.waiting(6), coded.person(containing="OR REPLACE"):
+        use = P("SELECT blue.peek()") + B() + E()
+        owner.send(P("SELECT 1"), B(), E(), S, P(define), B(), E(), use, S)
+        words = owner.words(2)
+    assert any(word.startswith("E:") for word in words), words
     assert markers(coded) == 1
 
 

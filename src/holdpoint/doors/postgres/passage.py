@@ -67,7 +67,7 @@ class Passage:
         operation.rows_max = rows_max
         operation.together = bounds.tables_written(reading) > 1
         operation.guarded = operation.guarded or self._names is not None
-        operation.on_finish = lambda: _settle(done)
+        operation.on_finish = lambda: self._settle(done, reading)
         if self._session.upstream.channel.lost or relay.gone:
             return Execution(ran=False, sqlstate="08006")
         if self._names is not None and not relay.define_all(self._names.prepares):
@@ -96,10 +96,10 @@ class Passage:
             rolled_back=operation.rolled_back,
         )
 
-
-def _settle(done: asyncio.Future[None]) -> None:
-    if not done.done():
-        done.set_result(None)
+    def _settle(self, done: asyncio.Future[None], reading: Reading) -> None:
+        if not done.done():
+            self._session.over_with(reading)
+            done.set_result(None)
 
 
 def operation_of(reading: Reading) -> Operation:

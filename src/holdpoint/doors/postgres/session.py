@@ -77,6 +77,7 @@ class Session:
         self._defined = defined
         self._naming = Naming(upstream.url.user)
         self._defines_code = False
+        self._definitions = 0  # statements sent that may define something and have not ended
         self._ended: Callable[[Session], None] | None = ended
         self._view = SessionView()
         self._memo = memos.of(self._view)
@@ -192,7 +193,18 @@ class Session:
             self._defines_code = self._defines_code or code
             self._names_changed()
         if reading.effects & MAY_DEFINE:
+            self._definitions += 1
             self.relay.defining = True
+
+    def over_with(self, reading: Reading) -> None:
+        """Note that a statement has ended; its transaction may go on."""
+        if reading.effects & MAY_DEFINE:
+            self._definitions -= 1
+            # Seen again when the server is ready, unless that has been already.
+            self.relay.defining = True
+            if self.relay.status == messages.IDLE and not self.relay.pending:
+                self.relay.defining = False
+                self.defined()
 
     def after(self, reading: Reading) -> None:
         """Note what a text that ran alone, outside a transaction, has changed about names."""
@@ -204,7 +216,9 @@ class Session:
         """Have the catalog read again: what this session may have defined is committed."""
         if self._defined is not None:
             self._defined()
-        if self._defines_code:
+        if self._definitions:  # one is still to come: this was the end of what stood before it
+            self.relay.defining = True
+        elif self._defines_code:
             self._defines_code = False
             self._names_changed()
 
