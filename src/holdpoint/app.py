@@ -29,8 +29,10 @@ from holdpoint.engine.driver import Engine
 from holdpoint.engine.holds import HoldBook
 from holdpoint.engine.probes import DatabaseProber
 from holdpoint.engine.recorder import Recorder
+from holdpoint.engine.upstreams import Direct
 from holdpoint.model import limits
 from holdpoint.model.target import AccessLevel, Target, Tier
+from holdpoint.model.task import Login
 from holdpoint.model.upstream import UpstreamUrl
 from holdpoint.sql.names import Catalog
 from holdpoint.store import Store
@@ -163,7 +165,8 @@ async def _postgres(
     )
     keeper = Gatekeeper(
         targets={target.name: target for target in config.targets},
-        verifier=lambda name: _verifier(store, name),
+        login=lambda name: _login(store, name),
+        clock=_now,
         mock_secret=os.urandom(MOCK_SECRET_BYTES),
         tls=client_tls(config),
     )
@@ -191,7 +194,7 @@ async def _postgres(
             found.subscribe(_set_apart)
         return found
 
-    door = PostgresDoor(engine, keeper, url_of, prober_of, catalogs_of)
+    door = PostgresDoor(engine, keeper, Direct(url_of), prober_of, catalogs_of)
     port = await door.listen(config.server.listen.host, config.server.listen.port)
     try:
         yield door, port
@@ -210,9 +213,12 @@ def _set_apart(_: Catalog) -> None:
     _give_back()
 
 
-def _verifier(store: Store, name: str) -> str | None:
+def _login(store: Store, name: str) -> Login | None:
+    """Return who signs in by that name."""
     agent = store.agents.find(name)
-    return agent.scram_verifier if agent is not None else None
+    if agent is None:
+        return None
+    return Login(name=name, agent=name, scram_verifier=agent.scram_verifier)
 
 
 def _owner(store: Store, name: str) -> str:

@@ -200,6 +200,7 @@ def _case(
         findings=findings,
         policy_digest=policy.digest,
         at=at,
+        task_tiers=submission.task_tiers,
     )
 
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from holdpoint.config import Address, Config, ConfigError, Grant, TlsMode, load, parse
+from holdpoint.config import Address, Config, ConfigError, TlsMode, load, parse
 from holdpoint.model.decision import ApprovalNeed, Quorum
 from holdpoint.model.effects import Access, Effect
+from holdpoint.model.grants import Grant, GrantedPrivilege
 from holdpoint.model.limits import HOLD_WAIT_S, WRITE_ROWS_MAX
-from holdpoint.model.target import AccessLevel, BusinessHours
+from holdpoint.model.target import AccessLevel, Allowance, BusinessHours
 from holdpoint.model.verdict import Verdict
 
 SMALLEST = """\
@@ -143,10 +144,11 @@ def test_targets() -> None:
     assert moments.end == datetime(2026, 12, 31, 18, tzinfo=UTC)
     assert [tier.name for tier in target.tiers] == ["replica", "write"]
     assert target.tiers[0].url_source == "file:/srv/holdpoint/secrets/url"
-    assert target.tiers[1].agents == {"billing-bot"}
-    assert config.grants["shop", "write"] == (
-        Grant("orders", frozenset({"select", "insert", "update"})),
-        Grant("users", frozenset({"select"})),
+    assert target.tiers[1].allowances == (Allowance(agents=("billing-bot",)),)
+    select, insert, update = map(GrantedPrivilege, ("select", "insert", "update"))
+    assert target.tiers[1].grants == (
+        Grant("public", "orders", (select, insert, update)),
+        Grant("public", "users", (select,)),
     )
     assert config.advice == ()
 

@@ -33,7 +33,7 @@ from policy_cases import (
 from holdpoint.model.effects import Effect, Reading, Statement, SyntaxProblem
 from holdpoint.model.finding import Finding
 from holdpoint.model.impact import Figure
-from holdpoint.model.target import AccessLevel, Freeze
+from holdpoint.model.target import AccessLevel, Allowance, Freeze
 from holdpoint.model.verdict import Verdict
 from holdpoint.policy.decide import decide
 from holdpoint.policy.rules import Thresholds
@@ -160,14 +160,14 @@ def test_a_denial_names_the_lowest_tier_that_gives_it() -> None:
     assert "`shop/owner`" in finding.hint
 
 
-def test_a_denial_does_not_name_a_tier_of_other_agents() -> None:
+def test_a_denial_says_how_to_ask_for_a_tier_of_other_agents() -> None:
+    others = (Allowance(agents=("somebody-else",)),)
     tiers = tuple(
-        replace(tier, agents=frozenset({"somebody-else"})) if tier.access is OWNER else tier
-        for tier in SHOP.tiers
+        replace(tier, allowances=others) if tier.access is OWNER else tier for tier in SHOP.tiers
     )
     target = replace(SHOP, tiers=tiers)
     (finding,) = decide(policy(targets=[target]), case(DROP, RW, target=target)).findings
-    assert "no tier of `shop` gives this" in finding.hint
+    assert "`holdpoint task request shop/owner --reason ...`" in finding.hint
 
 
 def test_the_strictest_statement_of_a_message_counts() -> None:

@@ -32,6 +32,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "check": Entry("Decide", "check", "check", "Judge statements from a file or a pipe"),
     "policy": Entry("Decide", "policy", "policy", "Create and check the policy"),
     "hold": Entry("Decide", "hold", "hold", "List, approve or reject held statements"),
+    "access": Entry("Who", "access", "access", "Plan, apply, verify what the database gives"),
     "agent": Entry("Who", "agent", "agent", "Add and revoke agents"),
     "person": Entry("Who", "person", "person", "Add and remove people who may answer"),
     "audit": Entry("Prove", "audit", "audit", "Show, export and verify the trail"),

@@ -16,7 +16,6 @@ from holdpoint.config.urls import (
 from holdpoint.config.values import (
     Address,
     Config,
-    Grant,
     HoldsConfig,
     ServerConfig,
     TlsMode,
@@ -26,7 +25,6 @@ __all__ = [
     "Address",
     "Config",
     "ConfigError",
-    "Grant",
     "HoldsConfig",
     "Problem",
     "ServerConfig",

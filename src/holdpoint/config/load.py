@@ -88,7 +88,7 @@ def parse(
     server = read_server(document.get("server", {}), base, notes)
     groups = read_groups(document.get("groups"), notes)
     holds = _read_holds(document.get("holds", {}), groups, notes)
-    targets, grants = read_targets(document.get("targets"), base, notes)
+    targets = read_targets(document.get("targets"), base, notes)
     rules = read_rules(document.get("rules"), groups, notes, holds.need.expires_s)
     thresholds = _read_thresholds(document.get("policy", {}), notes)
     policy = _compiled(rules, targets, thresholds, holds.need, notes, read or read_postgres)
@@ -101,7 +101,6 @@ def parse(
         targets=targets,
         policy=policy,
         groups=MappingProxyType(groups),
-        grants=MappingProxyType(grants),
         advice=tuple(notes.advice),
     )
 

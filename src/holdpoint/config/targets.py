@@ -14,9 +14,9 @@ from holdpoint.config.problems import Notes
 from holdpoint.config.rules import read_duration
 from holdpoint.config.schema import FreezeTable, TargetTable, TierTable, checked
 from holdpoint.config.urls import SCHEMES, UrlError, check_source, parse_url
-from holdpoint.config.values import Grant
+from holdpoint.model.grants import Grant, GrantedPrivilege
 from holdpoint.model.limits import EXACT_ROWS_MAX_S
-from holdpoint.model.target import AccessLevel, BusinessHours, Freeze, Target, Tier
+from holdpoint.model.target import AccessLevel, Allowance, BusinessHours, Freeze, Target, Tier
 from holdpoint.policy.calendar import read_business_hours
 from holdpoint.policy.compile import nearest
 
@@ -35,25 +35,20 @@ PRIVILEGES: Final[Mapping[AccessLevel, frozenset[str]]] = {
     AccessLevel.OWNER: _ALL,
 }
 
-Grants = dict[tuple[str, str], tuple[Grant, ...]]
 
-
-def read_targets(value: object, base: FilePath, notes: Notes) -> tuple[tuple[Target, ...], Grants]:
-    """All targets that can be made out, and the grants of their tiers."""
-    grants: Grants = {}
+def read_targets(value: object, base: FilePath, notes: Notes) -> tuple[Target, ...]:
+    """All targets that can be made out."""
     if value is None:
         notes.problem((), "there is no target", "add `[targets.NAME]` with a tier")
-        return (), grants
+        return ()
     if not isinstance(value, dict) or not value:
         notes.problem(("targets",), "must be tables such as `[targets.shop]`")
-        return (), grants
-    targets = [_read_target(name, table, base, grants, notes) for name, table in value.items()]
-    return tuple(target for target in targets if target is not None), grants
+        return ()
+    targets = [_read_target(name, table, base, notes) for name, table in value.items()]
+    return tuple(target for target in targets if target is not None)
 
 
-def _read_target(
-    name: str, value: object, base: FilePath, grants: Grants, notes: Notes
-) -> Target | None:
+def _read_target(name: str, value: object, base: FilePath, notes: Notes) -> Target | None:
     """One target, with as much of it as can be made out."""
     path: Path = ("targets", name)
     if not NAME.fullmatch(name):
@@ -74,7 +69,7 @@ def _read_target(
         timezone=table.timezone if zone is not None else "UTC",
         business_hours=_read_hours(table.business_hours, (*path, "business_hours"), notes),
         freezes=_read_freezes(table.freezes, zone, (*path, "freezes"), notes),
-        tiers=_read_tiers(name, table.tiers, base, grants, notes),
+        tiers=_read_tiers(name, table.tiers, base, notes),
         exact_rows_s=_read_budget(table.exact_rows, (*path, "exact_rows"), notes),
         read_cost_over=table.read_cost_over,
     )
@@ -145,9 +140,7 @@ def _moment(value: datetime | date, zone: ZoneInfo | None, *, ends: bool) -> dat
     return value.astimezone(UTC)
 
 
-def _read_tiers(
-    target: str, value: object, base: FilePath, grants: Grants, notes: Notes
-) -> tuple[Tier, ...]:
+def _read_tiers(target: str, value: object, base: FilePath, notes: Notes) -> tuple[Tier, ...]:
     """All tiers of a target, in the order of the file."""
     path: Path = ("targets", target, "tiers")
     if value is None or value == {}:
@@ -165,7 +158,6 @@ def _read_tiers(
         table, _ = checked(TierTable, member, place, notes)
         if table is not None:
             tiers.append(_read_tier(name, table, place, base, notes))
-            grants[target, name] = _read_grants(table, tiers[-1].access, place, notes)
     return tuple(tiers)
 
 
@@ -174,11 +166,13 @@ def _read_tier(name: str, table: TierTable, path: Path, base: FilePath, notes: N
     _check_url(table.url, (*path, "url"), notes)
     if table.probe_url:
         _check_url(table.probe_url, (*path, "probe_url"), notes)
+    access = _read_access(table.access, (*path, "access"), notes)
     return Tier(
         name=name,
-        access=_read_access(table.access, (*path, "access"), notes),
+        access=access,
         url_source=_anchored(table.url, base),
-        agents=frozenset(table.agents),
+        allowances=(Allowance(agents=tuple(table.agents)),) if table.agents else (),
+        grants=_read_grants(table, access, path, notes) if table.grants else None,
         probe_source=_anchored(table.probe_url, base),
     )
 
@@ -225,5 +219,7 @@ def _read_grants(
                 given = ", ".join(f"`{each}`" for each in sorted(PRIVILEGES[access]))
                 words_ = f"`{word}` is more than access `{access.value}` gives"
                 notes.problem(place, words_, f"it gives {given}")
-        grants.append(Grant(object=name, privileges=frozenset(words)))
+        schema, dot, bare = name.rpartition(".")
+        privileges = tuple(GrantedPrivilege(word) for word in words)
+        grants.append(Grant(schema if dot else "public", bare, privileges))
     return tuple(grants)

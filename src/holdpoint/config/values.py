@@ -67,20 +67,11 @@ class HoldsConfig:
     need: ApprovalNeed = field(default_factory=ApprovalNeed)
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """What a tier's role may do with one table: ``orders``: select, insert."""
-
-    object: str
-    privileges: frozenset[str]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """A checked configuration.
 
-    ``groups`` maps names to people. ``grants`` maps (target, tier) to what its role may do.
-    ``advice`` are things that work but should not stay.
+    ``groups`` maps names to people. ``advice`` are things that work but should not stay.
     """
 
     file: str
@@ -89,9 +80,6 @@ class Config:
     targets: tuple[Target, ...]
     policy: Policy
     groups: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
-    grants: Mapping[tuple[str, str], tuple[Grant, ...]] = field(
-        default_factory=lambda: MappingProxyType({})
-    )
     advice: tuple[Problem, ...] = ()
 
     def target(self, name: str) -> Target | None:

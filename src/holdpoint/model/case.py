@@ -25,7 +25,8 @@ class Case:
     """One submission with all that is known of it.
 
     ``at`` is the moment of the decision (aware, UTC); it is not part of the digest. ``peer`` is the
-    client's address, ``role`` the database role the statement will run as.
+    client's address, ``role`` the database role the statement will run as, ``task_tiers`` the tiers
+    that people gave to the task.
     """
 
     agent: str
@@ -41,6 +42,7 @@ class Case:
     findings: tuple[Finding, ...]
     policy_digest: str
     at: datetime
+    task_tiers: tuple[str, ...] = ()
 
     @property
     def access(self) -> AccessLevel:

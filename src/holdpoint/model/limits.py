@@ -30,6 +30,7 @@ PROBE_TIMEOUT_S: Final = 2.0
 READ_SYNC_DELAY_S: Final = 0.05  # chosen: plain reads reach the disk within this delay
 CANCEL_TIMEOUT_S: Final = 5.0
 SHUTDOWN_GRACE_S: Final = 5.0
+WATCH_S: Final = 1.0  # chosen: what outlives its time is ended within this
 CLIENT_GONE_GRACE_S: Final = 300.0  # chosen: a statement without a client may end in this time
 
 # --- sessions, decisions, holds ------------------------------------------------------------------

@@ -37,8 +37,9 @@ class Step(Generic[Reply]):
 class Submission:
     """One message of an agent as a door hands it in.
 
-    ``may_wait`` is False when waiting in place would hold database locks: the session's
-    transaction has written. ``task`` is empty when the agent named none.
+    ``task_tiers`` are the tiers that people gave to its task. ``may_wait`` is False when waiting in
+    place would hold database locks: the session's transaction has written. ``task`` is empty when
+    the agent came without one.
     """
 
     agent: str
@@ -53,6 +54,7 @@ class Submission:
     view: SessionView
     parameters: tuple[Parameter, ...] | None = None
     may_wait: bool = True
+    task_tiers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, time
 from enum import StrEnum
 
+from holdpoint.model.budget import NO_BUDGET, Budget
+from holdpoint.model.grants import Grant
+
 
 class AccessLevel(StrEnum):
     """How much a tier gives, from least to most."""
@@ -32,29 +35,79 @@ class Freeze:
     end: datetime
 
 
+class WhenLagging(StrEnum):
+    """What becomes of a session whose replica is too far behind."""
+
+    WAIT = "wait"  # until one has caught up, for as long as clients wait for a connection
+    REFUSE = "refuse"
+    SAY = "say"  # let it read, and tell it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """Who may use a tier, and when. All that is said must hold; empty and None say nothing.
+
+    ``agents`` and ``tasks`` are patterns with ``*`` and ``?``. ``hours`` are in the target's time
+    zone; ``start`` inclusive and ``end`` exclusive, UTC.
+    """
+
+    agents: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    hours: BusinessHours | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mint:
+    """Roles made for one session each: by the role of ``url_source``, good for ``valid_s``."""
+
+    url_source: str = field(repr=False)
+    valid_s: float = 8 * 3600.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tier:
     """One way into a target, with its own role and URL.
 
-    ``url_source`` is where the URL comes from (``env:NAME``, ``file:PATH`` or the URL itself); it
-    is never logged. ``probe_source`` is the same for a role of its own that probes use, empty for
-    the tier's. ``agents`` are the names of the agents that may use it; empty means all.
+    ``url_source`` is where the URL comes from (``env:NAME``, ``file:PATH``, ``command:WORDS`` or
+    the URL itself); it is never logged. ``more_sources`` are further servers with the same data,
+    among which sessions are balanced. ``password_source`` gives the password where the URL has
+    none. ``probe_source`` is the URL of a role of its own that probes use, empty for the tier's.
+
+    ``allowances`` say who may use it; without any, every agent may. ``replica`` True demands a
+    server in recovery, False a primary, None takes either. Past ``lag_max_s`` behind, sessions
+    fare as ``when_lagging`` says. ``settings`` are server settings that every session starts with.
+
+    ``role`` is the database role that ``grants`` are given to, empty for the URL's user; ``grants``
+    None says nothing about them, and ``access plan`` leaves the tier alone.
     """
 
     name: str
     access: AccessLevel
     url_source: str = field(repr=False)
-    agents: frozenset[str] = frozenset()
+    more_sources: tuple[str, ...] = field(default=(), repr=False)
+    password_source: str = field(default="", repr=False)
     probe_source: str = field(default="", repr=False)
+    allowances: tuple[Allowance, ...] = ()
+    replica: bool | None = None
+    lag_max_s: float | None = None
+    when_lagging: WhenLagging = WhenLagging.WAIT
+    budget: Budget = NO_BUDGET
+    settings: tuple[tuple[str, str], ...] = ()
+    mint: Mint | None = None
+    role: str = ""
+    grants: tuple[Grant, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One logical database. ``tiers[0]`` is the default: what an agent gets that names no tier.
+    """One logical database. An agent that names no tier gets the least it may use.
 
     With ``exact_rows_s`` rows that a write changes are counted, for that many seconds; without it
     they are estimated. Reads that the planner expects to cost more than ``read_cost_over`` of its
-    units are held; None asks for no cost.
+    units are held; None asks for no cost. ``admin_source`` is the URL of a role that may
+    create roles and grant; only people's commands use it.
     """
 
     name: str
@@ -66,9 +119,15 @@ class Target:
     tiers: tuple[Tier, ...] = ()
     exact_rows_s: float | None = None
     read_cost_over: int | None = None
+    admin_source: str = field(default="", repr=False)
 
     def tier(self, name: str) -> Tier | None:
-        """The tier of that name; the empty name means the default tier."""
+        """The tier of that name; the empty name means the one with the least access."""
         if not name:
-            return self.tiers[0] if self.tiers else None
+            return self.by_access()[0] if self.tiers else None
         return next((tier for tier in self.tiers if tier.name == name), None)
+
+    def by_access(self) -> tuple[Tier, ...]:
+        """The tiers from the least access to the most; of equal ones, in the file's order."""
+        levels = list(AccessLevel)
+        return tuple(sorted(self.tiers, key=lambda tier: levels.index(tier.access)))

@@ -58,11 +58,17 @@ def in_business_hours(target: Target, at: datetime) -> bool:
     ``ValueError`` for a moment without a time zone and for an unknown zone.
     """
     hours = target.business_hours
-    if hours is None:
-        return True
+    return hours is None or within(hours, at, ZoneInfo(target.timezone))
+
+
+def within(hours: BusinessHours, at: datetime, zone: ZoneInfo) -> bool:
+    """Whether the moment is in the hours, by the clock on the wall of that zone.
+
+    Raises ``ValueError`` for a moment without a time zone.
+    """
     if at.tzinfo is None:
         raise ValueError("the moment of a decision has no time zone")
-    local = at.astimezone(ZoneInfo(target.timezone))
+    local = at.astimezone(zone)
     today, now = local.weekday(), local.time()
     if hours.start < hours.end:
         return today in hours.days and hours.start <= now < hours.end

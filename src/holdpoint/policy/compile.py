@@ -18,7 +18,7 @@ from holdpoint.model.decision import ApprovalNeed, Quorum
 from holdpoint.model.effects import Dialect, Effect, Reading, SessionView
 from holdpoint.model.impact import Basis, Figure
 from holdpoint.model.limits import HOLD_EXPIRES_S
-from holdpoint.model.target import Target
+from holdpoint.model.target import Target, Tier
 from holdpoint.model.verdict import Verdict
 from holdpoint.policy import careful
 from holdpoint.policy.match import Match, figures_met, speaks_of
@@ -296,6 +296,16 @@ def _need_document(need: ApprovalNeed) -> dict[str, Any]:
     }
 
 
+def _tier_document(tier: Tier) -> list[Any]:
+    """What of a tier decides: what it gives, and what its role may do."""
+    grants = None
+    if tier.grants is not None:
+        grants = sorted(
+            [each.kind.value, each.label, sorted(map(str, each.privileges))] for each in tier.grants
+        )
+    return [tier.access.value, grants]
+
+
 def _target_document(target: Target) -> dict[str, Any]:
     """What of a target decides."""
     hours = target.business_hours
@@ -308,7 +318,7 @@ def _target_document(target: Target) -> dict[str, Any]:
             [freeze.start.isoformat(), freeze.end.isoformat(), freeze.name]
             for freeze in target.freezes
         ),
-        "tiers": {tier.name: tier.access.value for tier in target.tiers},
+        "tiers": {tier.name: _tier_document(tier) for tier in target.tiers},
         "counts": None if target.exact_rows_s is None else round(target.exact_rows_s * 1000),
         "read_cost_over": target.read_cost_over,
     }

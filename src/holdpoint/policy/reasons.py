@@ -10,8 +10,9 @@ from holdpoint.model.effects import Effect, Statement, SyntaxProblem
 from holdpoint.model.finding import Finding
 from holdpoint.model.impact import Figure, Impact, ReadCost
 from holdpoint.model.target import Freeze, Target, Tier
-from holdpoint.policy.careful import LEVELS, TABLE, Answer
+from holdpoint.policy.careful import TABLE, Answer
 from holdpoint.policy.rules import Rule
+from holdpoint.policy.tiers import how_to_ask, may_use
 from holdpoint.policy.words import EFFECT_WORDS, counted, described, listed, plain, quoted
 
 UNREADABLE: Final = "HP1001"  # the server's grammar refuses the text
@@ -73,7 +74,7 @@ def not_given(case: Case, statement: Statement, effects: Sequence[Effect]) -> Fi
 
 def _where_given(case: Case, effects: frozenset[Effect]) -> str:
     """Which tier of the target gives the effects, and how to reach it."""
-    found = giving_tier(case.target, effects, case.agent)
+    found = giving_tier(case.target, effects)
     if found is None:
         return (
             f"no tier of {quoted(case.target.name)} gives this; "
@@ -85,17 +86,16 @@ def _where_given(case: Case, effects: frozenset[Effect]) -> str:
     if not found.url_source:  # judged without a configuration: there is no such tier to name
         return f"a tier with access `{found.access.value}` gives this{then}"
     path = quoted(f"{case.target.name}/{found.name}")
+    if not may_use(case.target, found, case.agent, case.task, case.task_tiers, case.at):
+        return how_to_ask(f"{case.target.name}/{found.name}")
     return f"connect to database {path} (access `{found.access.value}`){then}"
 
 
-def giving_tier(target: Target, effects: frozenset[Effect], agent: str) -> Tier | None:
-    """The tier with the least access that the agent may use and that does not deny the effects."""
-    for level in LEVELS:
-        if any(TABLE[level][effect] is Answer.DENY for effect in effects):
-            continue
-        for tier in target.tiers:
-            if tier.access is level and (not tier.agents or agent in tier.agents):
-                return tier
+def giving_tier(target: Target, effects: frozenset[Effect]) -> Tier | None:
+    """The tier with the least access that does not deny the effects."""
+    for tier in target.by_access():
+        if all(TABLE[tier.access][effect] is not Answer.DENY for effect in effects):
+            return tier
     return None
 
 

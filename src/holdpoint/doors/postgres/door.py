@@ -18,10 +18,11 @@ from holdpoint.doors.postgres.session import Session
 from holdpoint.doors.postgres.upstream import Upstream, UpstreamError
 from holdpoint.engine.driver import Engine, Keeper, Prober
 from holdpoint.engine.recorder import TrailUnavailable
+from holdpoint.engine.upstreams import NoWay, Upstreams, Way
 from holdpoint.model import limits
+from holdpoint.model.finding import Finding
 from holdpoint.model.record import Record, RecordKind
 from holdpoint.model.target import AccessLevel, Target, Tier
-from holdpoint.model.upstream import UpstreamUrl
 from holdpoint.store import StoreError
 from holdpoint.wire.postgres import errors, messages, scram, startup
 from holdpoint.wire.postgres.errors import ProtocolError
@@ -39,7 +40,7 @@ READ_ONLY_SETTINGS: Final = {"default_transaction_read_only": "on"}
 
 
 class PostgresDoor:
-    """Listens for agents. ``url_of`` resolves a tier's URL late; ``prober_of`` gives its prober.
+    """Listens for agents. ``upstreams`` leads to a tier's database, ``prober_of`` gives its prober.
 
     ``catalogs_of`` gives what keeps pictures of its catalog; without it nothing is followed.
     """
@@ -48,13 +49,13 @@ class PostgresDoor:
         self,
         engine: Engine,
         keeper: Gatekeeper,
-        url_of: Callable[[Tier], UpstreamUrl],
+        upstreams: Upstreams,
         prober_of: Callable[[str, Tier], Prober],
         catalogs_of: Callable[[str, Tier], Keeper] | None = None,
     ) -> None:
         self._engine = engine
         self._keeper = keeper
-        self._url_of = url_of
+        self._upstreams = upstreams
         self._prober_of = prober_of
         self._catalogs_of = catalogs_of
         self._sessions: dict[tuple[int, bytes], Session] = {}
@@ -64,15 +65,37 @@ class PostgresDoor:
         self._arrivals: set[asyncio.Task[None]] = set()
         self._listener = Listener(lambda: Channel(self._accept))
         self._closing = False
+        self._watch: asyncio.Task[None] | None = None
+        self._checks: list[Callable[[], None]] = []
 
     async def listen(self, host: str, port: int) -> int:
         """Start to accept connections; returns the port, for ``port`` 0 the one that was free."""
+        self._watch = asyncio.ensure_future(self._keep_watch())
         return self._listener.open(host, port)
+
+    def watch(self, check: Callable[[], None]) -> None:
+        """Have ``check`` called every ``WATCH_S`` seconds while the door is open; it must not wait.
+
+        For what no statement brings about: a credential that expires, a statement that runs on.
+        """
+        self._checks.append(check)
+
+    async def _keep_watch(self) -> None:
+        while True:
+            await asyncio.sleep(limits.WATCH_S)
+            for check in self._checks:
+                try:
+                    check()
+                except Exception:  # the next check and the next second must come all the same
+                    log.exception("watch.failed")
+                    self.end_where(lambda _: _UNWATCHED)
 
     async def close(self) -> None:
         """Stop accepting, tell every session, wait a little for them to end."""
         self._closing = True
         self._listener.close()
+        if self._watch is not None:
+            self._watch.cancel()
         for task in list(self._arrivals):
             task.cancel()
         for session in list(self._sessions.values()):
@@ -116,31 +139,52 @@ class PostgresDoor:
         except ProtocolError as error:
             await self._refused(packet.parameters.get("user", ""), peer, error)
             raise
-        server = await self._connect(arrival, peer)
+        server, way = await self._connect(arrival, peer)
         try:
-            await self._begin(channel, arrival, server, peer)
+            await self._begin(channel, arrival, server, way, peer)
         except BaseException:
             server.channel.open_transport.abort()
+            way.closed()
             raise
 
-    async def _connect(self, arrival: Arrival, peer: str) -> Upstream:
-        """Connect to the tier's database; what goes wrong is told without secrets."""
+    async def _connect(self, arrival: Arrival, peer: str) -> tuple[Upstream, Way]:
+        """Connect to the tier's database; what goes wrong is told without secrets.
+
+        The way that is returned is open: whoever ends the session must call its ``closed``.
+        """
         settings = dict(arrival.settings)
         if arrival.tier.access is AccessLevel.READ_ONLY:
             settings.update(READ_ONLY_SETTINGS)
         place = f"tier `{arrival.tier.name}` of target `{arrival.target.name}`"
         try:
-            return await upstream.connect(self._url_of(arrival.tier), settings, self._keys)
-        except (UpstreamError, ValueError) as error:
-            problem = ProtocolError(
-                f"{place} cannot be reached: {error}",
-                CONNECTION_FAILURE,
-                "the operator can find out with `holdpoint doctor`",
-            )
-            await self._refused(arrival.agent, peer, problem)
-            raise problem from error
+            for way in await self._upstreams.ways(arrival.target, arrival.tier, arrival.login):
+                try:
+                    return await self._take(way, settings), way
+                except UpstreamError as error:
+                    problem = _unreachable(f"{place} cannot be reached: {error}")
+        except NoWay as none:
+            problem = ProtocolError(none.finding.message, CONNECTION_FAILURE, none.finding.hint)
+        except ValueError as error:
+            problem = _unreachable(f"{place} cannot be reached: {error}")
+        await self._refused(arrival.agent, peer, problem)
+        raise problem
 
-    async def _begin(self, channel: Channel, arrival: Arrival, server: Upstream, peer: str) -> None:
+    async def _take(self, way: Way, settings: dict[str, str]) -> Upstream:
+        """Connect by one way; tell it what became of that."""
+        way.opened()
+        try:
+            return await upstream.connect(way.url, settings, self._keys)
+        except UpstreamError as error:
+            way.failed(str(error))
+            way.closed()
+            raise
+        except BaseException:
+            way.closed()
+            raise
+
+    async def _begin(
+        self, channel: Channel, arrival: Arrival, server: Upstream, way: Way, peer: str
+    ) -> None:
         """Record the session, tell the client that it is ready, and relay from here on."""
         session_id = f"s-{secrets.token_hex(6)}"
         pid = secrets.randbelow(2**31 - 1) + 1
@@ -158,7 +202,7 @@ class PostgresDoor:
             self._engine,
             prober,
             memos,
-            lambda ended: self._ended((pid, key), ended),
+            lambda ended: self._ended((pid, key), ended, way),
             self._keeper_of(arrival.target.name, arrival.tier),
             lambda: self._defined(arrival.target.name),
         )
@@ -206,8 +250,9 @@ class PostgresDoor:
         server = session.upstream
         await upstream.cancel(server.url, server.pid, server.key)
 
-    def _ended(self, key: tuple[int, bytes], session: Session) -> None:
+    def _ended(self, key: tuple[int, bytes], session: Session, way: Way) -> None:
         self._sessions.pop(key, None)
+        way.closed()
         body = {"session": session.id, "agent": session.arrival.agent}
         _spawn(self._record_quietly(Record(RecordKind.SESSION_CLOSED, body)))
 
@@ -228,6 +273,13 @@ class PostgresDoor:
         except TrailUnavailable as error:
             log.error("trail.unavailable", kind=record.kind.value, problem=str(error))
 
+    def end_where(self, why: Callable[[Session], Finding | None]) -> None:
+        """End every session for which there is a reason, with its words."""
+        for session in list(self._sessions.values()):
+            finding = why(session)
+            if finding is not None:
+                session.fail(SHUTTING_DOWN, finding.message, finding.hint)
+
     @property
     def session_count(self) -> int:
         """How many sessions are open."""
@@ -244,11 +296,26 @@ def _spawn(work: Awaitable[None]) -> None:
     task.add_done_callback(_background.discard)
 
 
+# A check that fails may have been the one that would have ended the session.
+_UNWATCHED: Final = Finding(
+    code="HP8017",
+    message="an internal error of Holdpoint: sessions cannot be watched",
+    hint="see its log; connect again",
+)
+
+
+def _unreachable(message: str) -> ProtocolError:
+    return ProtocolError(
+        message, CONNECTION_FAILURE, "the operator can find out with `holdpoint doctor`"
+    )
+
+
 def _opened(session_id: str, arrival: Arrival, server: Upstream, peer: str) -> dict[str, Any]:
     local = server.channel.open_transport.get_extra_info("sockname")
     return {
         "session": session_id,
         "agent": arrival.agent,
+        "task": arrival.task,
         "target": arrival.target.name,
         "tier": arrival.tier.name,
         "access": arrival.tier.access.value,

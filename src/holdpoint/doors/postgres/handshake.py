@@ -11,10 +11,13 @@ import secrets
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from holdpoint.doors.postgres.channel import Channel
 from holdpoint.model.target import Target, Tier
+from holdpoint.model.task import Login
+from holdpoint.policy.tiers import NoTier, choose
 from holdpoint.wire.postgres import frames, messages, scram, startup
 from holdpoint.wire.postgres.errors import (
     INVALID_AUTHORIZATION,
@@ -40,23 +43,35 @@ class Tls:
 class Arrival:
     """An agent that has signed in. ``settings`` are its startup settings, checked."""
 
-    agent: str
+    login: Login
     target: Target
     tier: Tier
     settings: dict[str, str]
     minor: int
+
+    @property
+    def agent(self) -> str:
+        """The agent's name, whatever credential it came with."""
+        return self.login.agent
+
+    @property
+    def task(self) -> str:
+        """The task that its credential was issued for, empty for an agent's own secret."""
+        return self.login.task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gatekeeper:
     """What the handshake needs to know.
 
-    ``verifier`` returns an agent's SCRAM verifier, or None for an unknown or revoked one;
-    ``mock_secret`` makes up stable verifiers for those, so that agents cannot be enumerated.
+    ``login`` returns who signs in by a name, or None for an unknown, revoked or expired one;
+    ``clock`` gives the time, aware, UTC; ``mock_secret`` makes up stable verifiers for those, so
+    that agents cannot be enumerated.
     """
 
     targets: Mapping[str, Target]
-    verifier: Callable[[str], str | None]
+    login: Callable[[str], Login | None]
+    clock: Callable[[], datetime]
     mock_secret: bytes
     tls: Tls | None = None
 
@@ -99,10 +114,10 @@ async def sign_in(channel: Channel, packet: startup.Startup, keeper: Gatekeeper)
             startup.negotiate_protocol_version(startup.negotiated_minor(packet.minor), unsupported)
         )
     checked = startup.check_parameters(packet)
-    await _authenticate(channel, checked.user, keeper)
-    target, tier = _place(checked, keeper)
+    login = await _authenticate(channel, checked.user, keeper)
+    target, tier = _place(checked, login, keeper)
     return Arrival(
-        agent=checked.user,
+        login=login,
         target=target,
         tier=tier,
         settings=dict(checked.upstream),
@@ -110,9 +125,9 @@ async def sign_in(channel: Channel, packet: startup.Startup, keeper: Gatekeeper)
     )
 
 
-async def _authenticate(channel: Channel, agent: str, keeper: Gatekeeper) -> None:
-    known = keeper.verifier(agent)
-    verifier = known or scram.mock_verifier(keeper.mock_secret, agent)
+async def _authenticate(channel: Channel, name: str, keeper: Gatekeeper) -> Login:
+    known = keeper.login(name)
+    verifier = known.scram_verifier if known else scram.mock_verifier(keeper.mock_secret, name)
     encrypted = channel.open_transport.get_extra_info("ssl_object") is not None
     end_point = keeper.tls.end_point if keeper.tls is not None and encrypted else None
     server = scram.ScramServer(verifier, secrets.token_urlsafe(NONCE_BYTES), end_point)
@@ -125,11 +140,12 @@ async def _authenticate(channel: Channel, agent: str, keeper: Gatekeeper) -> Non
     except ProtocolError as error:
         if error.sqlstate != INVALID_PASSWORD:
             raise
-        raise _wrong_password(agent) from None
+        raise _wrong_password(name) from None
     if known is None:  # a verifier made up must never let anyone in, whatever was proved
-        raise _wrong_password(agent)
+        raise _wrong_password(name)
     channel.write(messages.authentication_sasl_final(final))
     channel.write(messages.authentication_ok())
+    return known
 
 
 async def _password_frame(channel: Channel) -> bytes:
@@ -147,7 +163,7 @@ def _wrong_password(agent: str) -> ProtocolError:
     )
 
 
-def _place(checked: startup.Checked, keeper: Gatekeeper) -> tuple[Target, Tier]:
+def _place(checked: startup.Checked, login: Login, keeper: Gatekeeper) -> tuple[Target, Tier]:
     """Find the target and tier that the database name asks for."""
     name, _, tier_name = checked.database.partition("/")
     target = keeper.targets.get(name)
@@ -158,13 +174,10 @@ def _place(checked: startup.Checked, keeper: Gatekeeper) -> tuple[Target, Tier]:
             UNKNOWN_DATABASE,
             f"connect to one of {known}, or with a tier such as `target/tier`",
         )
-    mine = [tier for tier in target.tiers if not tier.agents or checked.user in tier.agents]
-    tier = next((each for each in mine if not tier_name or each.name == tier_name), None)
-    if tier is None:
-        offered = ", ".join(f"`{name}/{each.name}`" for each in mine) or "none"
+    try:
+        return target, choose(target, tier_name, login, keeper.clock())
+    except NoTier as problem:
+        finding = problem.finding
         raise ProtocolError(
-            f"agent `{checked.user}` has no tier `{tier_name or 'default'}` of target `{name}`",
-            INVALID_AUTHORIZATION,
-            f"it may use {offered}; a person can change that in holdpoint.toml",
-        )
-    return target, tier
+            finding.message, INVALID_AUTHORIZATION, f"{finding.detail}; {finding.hint}"
+        ) from None

@@ -395,7 +395,8 @@ class Session:
         arrival = self.arrival
         return Submission(
             agent=arrival.agent,
-            task="",
+            task=arrival.task,
+            task_tiers=arrival.login.tiers,
             session=self.id,
             peer=self.peer,
             target=arrival.target,

@@ -1,0 +1,1 @@
+"""Tiers as database roles: plan, apply, verify, suggest."""

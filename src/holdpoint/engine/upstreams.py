@@ -1,0 +1,66 @@
+"""Where a session's connection to its tier's database leads, and as whom.
+
+A door asks for the ``Ways`` into a tier, tries them in order, and tells each what became of it. So
+replicas are balanced and roles are made for one session without the door knowing of either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from holdpoint.model.finding import Finding
+from holdpoint.model.target import Target, Tier
+from holdpoint.model.task import Login
+from holdpoint.model.upstream import UpstreamUrl
+
+
+class NoWay(Exception):
+    """There is no way into a tier now; ``finding`` says why and what to do, without secrets."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.message)
+        self.finding = finding
+
+
+def _nothing() -> None:
+    """Do nothing."""
+
+
+def _nothing_of(_: str) -> None:
+    """Do nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """One way into a tier: a server and a role.
+
+    ``note`` is for the agent (how far a replica is behind), empty for none. ``opened`` is called
+    when a session uses it, ``closed`` when that session is over or never began (perhaps more than
+    once); ``failed`` when it could not be connected to, with the reason.
+    """
+
+    url: UpstreamUrl
+    note: str = ""
+    opened: Callable[[], None] = _nothing
+    closed: Callable[[], None] = _nothing
+    failed: Callable[[str], None] = _nothing_of
+
+
+class Upstreams(Protocol):
+    """Gives the ways into a tier."""
+
+    async def ways(self, target: Target, tier: Tier, login: Login) -> Sequence[Way]:
+        """Return the ways to try, the best first, at least one. Raises ``NoWay``."""
+
+
+class Direct:
+    """One way: the tier's own URL, resolved now. ``url_of`` raises ``ValueError`` with words."""
+
+    def __init__(self, url_of: Callable[[Tier], UpstreamUrl]) -> None:
+        self._url_of = url_of
+
+    async def ways(self, target: Target, tier: Tier, login: Login) -> Sequence[Way]:
+        """Return the tier's URL."""
+        return [Way(url=self._url_of(tier))]
