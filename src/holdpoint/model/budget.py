@@ -36,3 +36,17 @@ def least(*budgets: Budget) -> Budget:
         known = [limit for budget in budgets if (limit := getattr(budget, each.name)) is not None]
         values[each.name] = min(known, default=None)
     return Budget(**values)  # type: ignore[arg-type]  # each value has its own field's type
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetRule:
+    """A budget for whom it fits: all four must; empty ones say nothing.
+
+    Each is patterns with ``*``, ``?`` and ``[...]``, of names.
+    """
+
+    agents: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    tiers: tuple[str, ...] = ()
+    budget: Budget = NO_BUDGET

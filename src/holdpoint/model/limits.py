@@ -161,3 +161,7 @@ CONSEQUENCES_MAX: Final = 2_000  # chosen: objects followed for one name; beyond
 CLOSURES_MAX: Final = 20_000  # chosen: names whose consequences are remembered per catalog
 SEARCH_PATHS_MAX: Final = 8  # chosen: possible search paths of a session; beyond, any schema counts
 SERIES_ROWS_MAX: Final = 10_000_000  # chosen: rows made out of nothing in a few seconds of one core
+
+# --- budgets --------------------------------------------------------------------------------------
+BUDGET_LOCK_S: Final = 10.0  # chosen: behind one that waits for a lock, everyone queues
+BUDGET_IDLE_IN_TRANSACTION_S: Final = 300.0  # chosen: longer than a model thinks; keeps dead rows

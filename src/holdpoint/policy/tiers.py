@@ -48,7 +48,7 @@ def may_use(
 
 
 def _admits(allowance: Allowance, target: Target, agent: str, task: str, at: datetime) -> bool:
-    if not _fits(allowance.agents, agent) or not _fits(allowance.tasks, task):
+    if not fits(allowance.agents, agent) or not fits(allowance.tasks, task):
         return False
     if allowance.start is not None and at < allowance.start:
         return False
@@ -57,8 +57,11 @@ def _admits(allowance: Allowance, target: Target, agent: str, task: str, at: dat
     return allowance.hours is None or within(allowance.hours, at, ZoneInfo(target.timezone))
 
 
-def _fits(patterns: tuple[str, ...], name: str) -> bool:
-    """Tell whether a name is among the patterns; no task fits none, not even ``*``."""
+def fits(patterns: tuple[str, ...], name: str) -> bool:
+    """Tell whether a name is among the patterns, all of them without any.
+
+    The empty name (an agent without a task) fits no pattern, not even ``*``.
+    """
     return not patterns or (bool(name) and any(fnmatchcase(name, each) for each in patterns))
 
 
