@@ -30,6 +30,7 @@ from holdpoint.policy.careful import (
     size_matters,
 )
 from holdpoint.policy.facts import cost_matters, facts_needed
+from holdpoint.policy.grants import GRANTS_RULE, all_inside, not_granted, outside
 from holdpoint.policy.match import Match, circumstances_met, figure_known, figures_met, speaks_of
 from holdpoint.policy.rules import Policy, Rule, TierTable
 from holdpoint.policy.table import table_of
@@ -53,7 +54,7 @@ def decide(policy: Policy, case: Case) -> Decision:
     table = table_of(policy, case.target, case.tier)
     if reading.problem is None and not case.findings and not cost_matters(case.target, reading):
         settled = table.settled.get(reading.effects)
-        if settled is not None and _is_coherent(reading):
+        if settled is not None and _is_coherent(reading) and all_inside(table.granted, reading):
             return settled.remembered if reading.text_only else settled.once
     return _weigh(policy, table, case)
 
@@ -66,8 +67,11 @@ def passes_on_text(policy: Policy, target: Target, tier: Tier, reading: Reading)
     """
     if reading.problem is not None or not reading.text_only or cost_matters(target, reading):
         return False
-    settled = table_of(policy, target, tier).settled.get(reading.effects)
-    return settled is not None and settled.remembered.memoisable and _is_coherent(reading)
+    table = table_of(policy, target, tier)
+    settled = table.settled.get(reading.effects)
+    if settled is None or not settled.remembered.memoisable or not _is_coherent(reading):
+        return False
+    return all_inside(table.granted, reading)
 
 
 def _is_coherent(reading: Reading) -> bool:
@@ -117,6 +121,7 @@ def _weigh(policy: Policy, table: TierTable, case: Case) -> Decision:
     for statement in reading.statements:
         bits |= bits_of(statement.effects)
         _weigh_base(scale, policy, table, case, statement)
+        _weigh_grants(scale, table, case, statement)
     for mask, rule in table.refusing:
         if mask & bits or mask == EVERY_EFFECT:
             _weigh_rule(scale, case, rule)
@@ -176,6 +181,15 @@ def _weigh_base(
             finding = reasons.held_effect(case, statement, effect)
             scale.add(Verdict.HOLD, _RANK_CAREFUL, rule_id, finding)
         scale.rules.add(rule_id)
+
+
+def _weigh_grants(scale: _Scale, table: TierTable, case: Case, statement: Statement) -> None:
+    """Deny what the tier's grants do not cover; no allow rule widens them."""
+    if table.granted is None:
+        return
+    for use in outside(table.granted, statement):
+        finding = not_granted(case.target, table.tier, table.granted, statement, use)
+        scale.add(Verdict.DENY, _RANK_RULE, GRANTS_RULE, finding)
 
 
 def _is_covered(scale: _Scale, table: TierTable, case: Case, statement: Statement) -> bool:

@@ -21,6 +21,7 @@ from holdpoint.model.effects import Access, Effect
 from holdpoint.model.limits import BIG_TABLE_ROWS, WRITE_ROWS_MAX
 from holdpoint.model.target import Target, Tier
 from holdpoint.model.verdict import Verdict
+from holdpoint.policy.grants import Granted
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,7 @@ class TierTable:
 
     ``refusing`` are hold and deny rules, ``allowing`` the allow rules, each with the bit mask of
     the effects it can match (see ``careful.BITS``). ``settled`` maps effect sets that nothing in
-    the policy objects to.
+    the policy objects to. ``granted`` are the tables that the tier gives, None for all.
     """
 
     target: Target
@@ -166,6 +167,7 @@ class TierTable:
     refusing: tuple[tuple[int, Rule], ...]
     allowing: tuple[tuple[int, Rule], ...]
     settled: Mapping[frozenset[Effect], Settled]
+    granted: Granted | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -11,6 +11,7 @@ from holdpoint.model.effects import Effect
 from holdpoint.model.target import Target, Tier
 from holdpoint.model.verdict import Verdict
 from holdpoint.policy.careful import BITS, EVERY_EFFECT, TABLE, Answer
+from holdpoint.policy.grants import granted_of
 from holdpoint.policy.rules import Condition, Glob, Policy, Rule, Settled, TierTable
 
 # A rule about `write` means writes without a filter, too; an allow rule must spell them out.
@@ -43,7 +44,12 @@ def build_table(rules: Iterable[Rule], target: Target, tier: Tier) -> TierTable:
                 once=Decision(verdict=Verdict.ALLOW, rules=names),
             )
     return TierTable(
-        target=target, tier=tier, refusing=refusing, allowing=allowing, settled=settled
+        target=target,
+        tier=tier,
+        refusing=refusing,
+        allowing=allowing,
+        settled=settled,
+        granted=granted_of(tier.grants),
     )
 
 

@@ -1,0 +1,126 @@
+"""What a tier grants, as the gate's second line: the database's own grants are the first.
+
+A tier that names `grants` gives its agents those tables and verbs and no others, whatever the
+database's role may do besides. Only what a statement itself names counts, as with the server's own
+privileges: what a view or a function reaches on the way is checked against its owner. Which columns
+a SELECT reads is left to the database.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from holdpoint.model.effects import Reading, RelationUse, Statement, Verb
+from holdpoint.model.finding import Finding
+from holdpoint.model.grants import Grant, ObjectClass
+from holdpoint.model.target import Target, Tier
+from holdpoint.policy.tiers import how_to_ask
+from holdpoint.policy.words import described, listed, quoted
+from holdpoint.sql import is_built_in
+
+OUTSIDE = "HP7007"
+GRANTS_RULE = "grants"
+
+ANY = "*"
+# A name that no catalog has resolved is looked for where the configuration would put it.
+USUAL_SCHEMA = "public"
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The privileges of a tier by schema and name; ``*`` is every table of a schema.
+
+    Columns are those that a privilege covers, None for all of them.
+    """
+
+    tables: dict[tuple[str, str], dict[str, frozenset[str] | None]]
+
+    def gives(self, use: RelationUse) -> bool:
+        """Tell whether the use is within the grants."""
+        schema = use.schema or USUAL_SCHEMA
+        left = set(use.columns)
+        for name in (use.name, ANY):
+            columns = self.tables.get((schema, name), {}).get(use.verb.value, frozenset())
+            if columns is None or (columns and use.verb is Verb.SELECT):
+                return True
+            left -= columns
+        return bool(use.columns) and not left
+
+    def of(self, use: RelationUse) -> list[str]:
+        """Return what the tier gives of the use's table, in words."""
+        schema = use.schema or USUAL_SCHEMA
+        found: dict[str, None] = {}
+        for name in (use.name, ANY):
+            for privilege, columns in self.tables.get((schema, name), {}).items():
+                words = "" if columns is None else f"({', '.join(sorted(columns))})"
+                found[privilege.upper() + words] = None
+        return list(found)
+
+
+def granted_of(grants: tuple[Grant, ...] | None) -> Granted | None:
+    """Return the grants of a tier, ready to be asked; None where it names none."""
+    if grants is None:
+        return None
+    tables: dict[tuple[str, str], dict[str, frozenset[str] | None]] = {}
+    for grant in grants:
+        if grant.kind is not ObjectClass.TABLE:
+            continue
+        entry = tables.setdefault((grant.schema, grant.name), {})
+        for privilege in grant.privileges:
+            known = entry.get(privilege.name, frozenset())
+            if known is None or not privilege.columns:
+                entry[privilege.name] = None
+            else:
+                entry[privilege.name] = known | set(privilege.columns)
+    return Granted(tables)
+
+
+def outside(granted: Granted | None, statement: Statement) -> tuple[RelationUse, ...]:
+    """Return the uses that the grants do not cover, in the statement's order."""
+    if granted is None:
+        return ()
+    return tuple(
+        [use for use in statement.uses if is_checked(use) and not granted.gives(use)],
+    )
+
+
+def all_inside(granted: Granted | None, reading: Reading) -> bool:
+    """Tell whether the grants cover everything that a message names."""
+    if granted is None:
+        return True
+    return not any(outside(granted, each) for each in reading.statements)
+
+
+def is_checked(use: RelationUse) -> bool:
+    """Tell whether a grant must cover the use: not the server's own, nor a session's own tables.
+
+    What defines is judged by the access level: no grant gives it.
+    """
+    if use.through or use.verb is Verb.DEFINE or use.schema.startswith("pg_temp"):
+        return False
+    return use.verb is not Verb.SELECT or not is_built_in(use)
+
+
+def not_granted(
+    target: Target, tier: Tier, granted: Granted, statement: Statement, use: RelationUse
+) -> Finding:
+    """Return the reason of a refusal: what the tier gives of the table, and where more is given."""
+    given = granted.of(use)
+    label = f"{use.schema}.{use.name}" if use.schema else use.name
+    columns = f" ({', '.join(use.columns)})" if use.columns else ""
+    words = f"only {listed(given)}" if given else "nothing"
+    return Finding(
+        code=OUTSIDE,
+        message=f"{described(statement)}: {use.verb.value.upper()}{columns} on {quoted(label)} is "
+        f"outside the grants of tier {quoted(tier.name)}",
+        detail=f"it gives {words} on {quoted(label)}",
+        hint=_where(target, tier, use),
+    )
+
+
+def _where(target: Target, tier: Tier, use: RelationUse) -> str:
+    for each in target.by_access():
+        granted = granted_of(each.grants)
+        if each is not tier and granted is not None and granted.gives(use):
+            return how_to_ask(f"{target.name}/{each.name}")
+    return "no tier grants this; the people who run this gate can add it to `grants` of a tier"
