@@ -165,3 +165,9 @@ SERIES_ROWS_MAX: Final = 10_000_000  # chosen: rows made out of nothing in a few
 # --- budgets --------------------------------------------------------------------------------------
 BUDGET_LOCK_S: Final = 10.0  # chosen: behind one that waits for a lock, everyone queues
 BUDGET_IDLE_IN_TRANSACTION_S: Final = 300.0  # chosen: longer than a model thinks; keeps dead rows
+
+# --- secrets, roles for one session ---------------------------------------------------------------
+SECRET_TIMEOUT_S: Final = 5.0  # chosen: a secret manager's answer, well within STARTUP_TIMEOUT_S
+SECRET_KEEP_S: Final = 30.0  # chosen: a changed secret is used within this
+SECRET_FAILED_KEEP_S: Final = 2.0  # chosen: while a secret manager fails it is asked this often
+SECRET_THREADS_MAX: Final = 4  # chosen: commands that are waited for at once
