@@ -29,11 +29,13 @@ from holdpoint.engine.driver import Engine
 from holdpoint.engine.holds import HoldBook
 from holdpoint.engine.probes import DatabaseProber
 from holdpoint.engine.recorder import Recorder
+from holdpoint.engine.standing import TargetStanding, TierStanding
 from holdpoint.engine.upstreams import Direct
 from holdpoint.model import limits
 from holdpoint.model.target import AccessLevel, Target, Tier
 from holdpoint.model.task import Login
 from holdpoint.model.upstream import UpstreamUrl
+from holdpoint.policy.tier_words import budget_words, who_words
 from holdpoint.sql.names import Catalog
 from holdpoint.store import Store
 from holdpoint.wire.postgres.scram import server_end_point
@@ -88,15 +90,17 @@ async def running(config: Config, store_path: Path | None = None) -> AsyncIterat
         await recorder.start({"version": __version__, "policy": config.policy.digest})
         try:
             book = HoldBook(store, recorder, _now)
+            standing = _Standing(config)
             expiry = asyncio.create_task(book.run_expiry())
             try:
                 async with (
-                    _web(config, store, book),
+                    _web(config, store, book, standing),
                     _postgres(config, store, recorder, book) as (
                         door,
                         port,
                     ),
                 ):
+                    standing.door = door
                     yield Running(
                         host=config.server.listen.host,
                         port=port,
@@ -245,7 +249,9 @@ def client_tls(config: Config) -> Tls | None:
 
 
 @asynccontextmanager
-async def _web(config: Config, store: Store, book: HoldBook) -> AsyncIterator[None]:
+async def _web(
+    config: Config, store: Store, book: HoldBook, standing: _Standing
+) -> AsyncIterator[None]:
     server = config.server
     web = create_web(
         book=book,
@@ -255,6 +261,7 @@ async def _web(config: Config, store: Store, book: HoldBook) -> AsyncIterator[No
         settings=WebSettings(base_url=server.web_url, hosts=frozenset({server.web.host} - {""})),
         trail=store.records,
         owner_of=lambda name: _owner(store, name),
+        standing=standing,
     )
     uses_tls = server.tls is not TlsMode.OFF
     settings = uvicorn.Config(
@@ -280,6 +287,35 @@ async def _web(config: Config, store: Store, book: HoldBook) -> AsyncIterator[No
         close_streams(web)
         pages.should_exit = True
         await task
+
+
+class _Standing:
+    """Tells how the targets stand; without a door nobody is in."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self.door: PostgresDoor | None = None
+
+    def __call__(self) -> list[TargetStanding]:
+        """Return every target with its tiers, servers and open sessions."""
+        return [
+            TargetStanding(
+                name=target.name,
+                environment=target.environment,
+                tiers=tuple(self._tier(target, tier) for tier in target.by_access()),
+            )
+            for target in self._config.targets
+        ]
+
+    def _tier(self, target: Target, tier: Tier) -> TierStanding:
+        door = self.door
+        return TierStanding(
+            name=tier.name,
+            access=tier.access.value,
+            who=who_words(target, tier),
+            budget=budget_words(tier.budget),
+            sessions=door.sessions_of(target.name, tier.name) if door is not None else (),
+        )
 
 
 class _Pages(uvicorn.Server):

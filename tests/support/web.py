@@ -4,7 +4,7 @@ import asyncio
 import json
 import secrets
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -25,6 +25,7 @@ from holdpoint.doors.web.credentials import (
 from holdpoint.doors.web.door import WebSettings
 from holdpoint.engine.holds import HoldBook
 from holdpoint.engine.recorder import Recorder
+from holdpoint.engine.standing import TargetStanding
 from holdpoint.model.decision import ApprovalNeed
 from holdpoint.model.finding import Finding
 from holdpoint.model.hold import Hold, HoldState
@@ -139,7 +140,9 @@ def csrf_of(page: str) -> str:
 
 
 @asynccontextmanager
-async def review(directory: Path, **settings: Any) -> AsyncIterator[Review]:
+async def review(
+    directory: Path, standing: Callable[[], Sequence[TargetStanding]] | None = None, **settings: Any
+) -> AsyncIterator[Review]:
     """Serve the review pages over HTTP, with agent ``bot``, owned by ``olga``."""
     with Store.open(directory / "holdpoint.db") as store, socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
@@ -155,6 +158,7 @@ async def review(directory: Path, **settings: Any) -> AsyncIterator[Review]:
             clock=lambda: holder[0].now(),
             settings=WebSettings(base_url=url, **settings),
             trail=store.records,
+            standing=standing,
             owner_of=lambda name: getattr(store.agents.find(name), "owner", ""),
         )
         holder.append(Review(store, recorder, book, web, url))

@@ -18,6 +18,7 @@ from holdpoint.doors.postgres.session import Session
 from holdpoint.doors.postgres.upstream import Upstream, UpstreamError
 from holdpoint.engine.driver import Engine, Keeper, Prober
 from holdpoint.engine.recorder import TrailUnavailable
+from holdpoint.engine.standing import SessionStanding
 from holdpoint.engine.upstreams import NoWay, Upstreams, Way
 from holdpoint.model import limits
 from holdpoint.model.finding import Finding
@@ -279,6 +280,18 @@ class PostgresDoor:
             finding = why(session)
             if finding is not None:
                 session.fail(SHUTTING_DOWN, finding.message, finding.hint)
+
+    def sessions_of(self, target: str, tier: str) -> tuple[SessionStanding, ...]:
+        """Return the open sessions of a tier, the oldest first."""
+        arrivals = [(each.id, each.arrival, each.peer) for each in self._sessions.values()]
+        found = [
+            SessionStanding(
+                id=session, agent=arrival.agent, task=arrival.task, peer=peer, since=arrival.at
+            )
+            for session, arrival, peer in arrivals
+            if arrival.target.name == target and arrival.tier.name == tier
+        ]
+        return tuple(sorted(found, key=lambda each: each.since))
 
     @property
     def session_count(self) -> int:

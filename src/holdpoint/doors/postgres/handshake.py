@@ -41,9 +41,10 @@ class Tls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """An agent that has signed in. ``settings`` are its startup settings, checked."""
+    """An agent that has signed in, ``at`` that moment. ``settings`` are its startup settings."""
 
     login: Login
+    at: datetime
     target: Target
     tier: Tier
     settings: dict[str, str]
@@ -118,6 +119,7 @@ async def sign_in(channel: Channel, packet: startup.Startup, keeper: Gatekeeper)
     target, tier = _place(checked, login, keeper)
     return Arrival(
         login=login,
+        at=keeper.clock(),
         target=target,
         tier=tier,
         settings=dict(checked.upstream),

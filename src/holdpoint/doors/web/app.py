@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -17,7 +17,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from holdpoint.doors.web import api, pages, signin
+from holdpoint.doors.web import api, pages, signin, targets
 from holdpoint.doors.web.door import Door, SignInFirst, WebSettings, after_sign_in, sign_in_path
 from holdpoint.doors.web.errors import Refused, refusal_response, wants_json
 from holdpoint.doors.web.guard import SECURITY_HEADERS, Guard
@@ -25,6 +25,7 @@ from holdpoint.doors.web.live import Streams
 from holdpoint.doors.web.people import Directory
 from holdpoint.doors.web.render import page
 from holdpoint.engine.holds import HoldBook
+from holdpoint.engine.standing import TargetStanding
 from holdpoint.engine.unavailable import TrailUnavailable
 from holdpoint.store.errors import StoreError
 from holdpoint.store.people import People
@@ -100,6 +101,8 @@ def _routes() -> list[Route | Mount]:
         Route("/h/{hold_id}", pages.case),
         Route("/trail", pages.trail),
         Route("/trail.json", pages.trail_json),
+        Route("/targets", targets.targets),
+        Route("/targets.json", targets.targets_json),
         Route("/live", pages.live),
         Route("/sign-in", signin.show),
         Route("/sign-in", signin.enter, methods=["POST"]),
@@ -122,11 +125,13 @@ def create_web(
     settings: WebSettings,
     trail: Records | None = None,
     owner_of: Callable[[str], str] | None = None,
+    standing: Callable[[], Sequence[TargetStanding]] | None = None,
 ) -> Starlette:
     """The web door as an ASGI application.
 
     ``groups`` maps names of groups to people; ``clock`` gives the time, aware, UTC; ``owner_of``
-    names the owner of an agent, to be shown (it may block, and gives "" for none). Raises
+    names the owner of an agent, to be shown (it may block, and gives "" for none);
+    ``standing`` tells how the targets stand, at once. Raises
     ValueError when ``settings.base_url`` is not an address without a path. On shutdown, call
     ``close_streams`` before the server waits for its clients.
     """
@@ -156,6 +161,7 @@ def create_web(
         trail=trail,
         owner_of=owner_of,
         streams=Streams(),
+        standing=standing,
     )
     return web
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -20,6 +20,7 @@ from holdpoint.doors.web.live import Streams
 from holdpoint.doors.web.people import Directory
 from holdpoint.doors.web.visits import Visits
 from holdpoint.engine.holds import HoldBook
+from holdpoint.engine.standing import TargetStanding
 from holdpoint.model import limits
 from holdpoint.model.hold import Hold
 from holdpoint.store.names import folded
@@ -77,6 +78,7 @@ class Door:
     trail: Records | None
     owner_of: Callable[[str], str] | None
     streams: Streams
+    standing: Callable[[], Sequence[TargetStanding]] | None = None
     visits: Visits = field(default_factory=Visits)
     tries: Limiter = field(
         default_factory=lambda: Limiter(
