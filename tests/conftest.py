@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from holdpoint.embedded import EmbeddedError, EmbeddedPostgres, binaries
+from holdpoint.embedded import EmbeddedError, EmbeddedPostgres, EmbeddedReplica, binaries
 from support.browser import find_chromium
 from support.require import missing, require
+from support.servers import Replicated
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +44,17 @@ def postgres(request: pytest.FixtureRequest) -> EmbeddedPostgres:
     """Each of the supported versions in turn."""
     server: EmbeddedPostgres = request.getfixturevalue(f"postgres{request.param}")
     return server
+
+
+@pytest.fixture(scope="session")
+def replicated() -> Iterator[Replicated]:
+    """A PostgreSQL 18 of its own with a replica, for all tests of this process.
+
+    A test that stops or promotes a replica makes one of its own: it takes some 200 ms.
+    """
+    for primary in _server(18):
+        with EmbeddedReplica(primary) as replica:
+            yield Replicated(primary, replica)
 
 
 @pytest.fixture(scope="session")

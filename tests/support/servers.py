@@ -2,14 +2,23 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import count
 
 import psycopg
 from psycopg import sql
 
-from holdpoint.embedded import EmbeddedPostgres
+from holdpoint.embedded import EmbeddedPostgres, EmbeddedReplica
 
 _NUMBERS = count(1)
+
+
+@dataclass(frozen=True)
+class Replicated:
+    """A primary and its streaming replica."""
+
+    primary: EmbeddedPostgres
+    replica: EmbeddedReplica
 
 
 @contextmanager

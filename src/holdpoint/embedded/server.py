@@ -133,12 +133,11 @@ class EmbeddedPostgres:
         install = self._find_install()
         cache = cache_root(owner, self._cache_dir)
         install = readable_install(install, owner, cache)
-        data = prepared_data(install, owner, cache)
         _sweep(owner)
         for _ in range(limits.EMBEDDED_PORT_TRIES):
             folder, alive = _new_folder(owner)
             try:
-                self._fill(folder, data, install, owner)
+                self._fill(folder, install, owner, cache)
                 said = self._launch(folder, alive, install, owner)
             except BaseException:
                 self._end_watchdog()
@@ -172,13 +171,14 @@ class EmbeddedPostgres:
             return find_install(self.version)
         return Install(version=self.version, home=self._home, package=None)
 
-    def _fill(self, folder: Path, data: Path, install: Install, owner: Owner) -> None:
+    def _fill(self, folder: Path, install: Install, owner: Owner, cache: Path) -> None:
         """Put everything that the server needs into its folder; all of it as the server's user."""
         timeout_s = limits.EMBEDDED_PREPARE_TIMEOUT_S
+        data = prepared_data(install, owner, cache)
         own = folder / "data"
         options = ["-pR", "--reflink=auto"] if sys.platform == "linux" else ["-pR"]
-        _checked(owner.run(["cp", *options, data, own], timeout_s=timeout_s))
-        _checked(owner.run(["mkdir", folder / "s"], timeout_s=timeout_s))
+        checked(owner.run(["cp", *options, data, own], timeout_s=timeout_s))
+        checked(owner.run(["mkdir", folder / "s"], timeout_s=timeout_s))
         if self._tls is not None:
             for name, file in (("key", self._tls.key), ("crt", self._tls.certificate)):
                 owner.write(folder / f"server.{name}", file.read_bytes())
@@ -186,7 +186,7 @@ class EmbeddedPostgres:
         # in no file, no log and no command line.
         verifier = scram.make_verifier(self.password, secrets.token_bytes(scram.SALT_BYTES))
         single: list[str | Path] = [install.program("postgres"), "--single", "-D", own]
-        said = _checked(
+        said = checked(
             owner.run(
                 [*single, "-c", "fsync=off", "-c", "log_min_messages=error", "template1"],
                 stdin=f"ALTER ROLE {SUPERUSER} PASSWORD '{verifier}'\n".encode(),
@@ -278,7 +278,8 @@ class EmbeddedPostgres:
         return said.decode("utf-8", "replace").strip()
 
 
-def _checked(result: subprocess.CompletedProcess[bytes]) -> str:
+def checked(result: subprocess.CompletedProcess[bytes]) -> str:
+    """Return what a program said; EmbeddedError if it failed."""
     said = result.stdout.decode("utf-8", "replace").strip()
     if result.returncode != 0:
         raise EmbeddedError(f"`{result.args[0]}` failed:\n{said[-2_000:]}")
