@@ -148,6 +148,9 @@ NAME_CHARS_MAX: Final = 63  # PostgreSQL: NAMEDATALEN - 1
 CONFIG_BYTES_MAX: Final = 4 * 1024 * 1024  # chosen: thousands of rules with their examples
 URL_BYTES_MAX: Final = 16 * 1024  # chosen: what a file that a URL is read from may hold
 DURATION_MAX_S: Final = 366 * 24 * 3600.0  # chosen: longest expiry a configuration may name
+SERVER_TIMEOUT_MAX_S: Final = (2**31 - 1) / 1000  # PostgreSQL: its timeouts are INT_MAX ms
+SETTING_CHARS_MAX: Final = 1_000  # chosen: far above any value of a setting
+ROLE_MINTED_VALID_S: Final = 8 * 3600.0  # chosen: a working day
 CHECK_LINE_BYTES_MAX: Final = 32 * 1024 * 1024  # chosen: a line of `check --jsonl`, escapes and all
 
 # --- embedded PostgreSQL --------------------------------------------------------------------------
@@ -171,3 +174,6 @@ SECRET_TIMEOUT_S: Final = 5.0  # chosen: a secret manager's answer, well within 
 SECRET_KEEP_S: Final = 30.0  # chosen: a changed secret is used within this
 SECRET_FAILED_KEEP_S: Final = 2.0  # chosen: while a secret manager fails it is asked this often
 SECRET_THREADS_MAX: Final = 4  # chosen: commands that are waited for at once
+
+# --- roles and grants of a database ---------------------------------------------------------------
+ROLE_CONNECTIONS: Final = 50  # chosen: half of what PostgreSQL takes at its usual max_connections

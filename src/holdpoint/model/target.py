@@ -79,8 +79,10 @@ class Tier:
     server in recovery, False a primary, None takes either. Past ``lag_max_s`` behind, sessions
     fare as ``when_lagging`` says. ``settings`` are server settings that every session starts with.
 
-    ``role`` is the database role that ``grants`` are given to, empty for the URL's user; ``grants``
-    None says nothing about them, and ``access plan`` leaves the tier alone.
+    ``environment`` is what its database is for where that is not the target's: a sandbox.
+    ``role`` is the database role that ``grants`` are given to, empty for ``holdpoint_TARGET_TIER``;
+    with ``{agent}`` in it each agent has one of its own. The URL's user is that role or a member of
+    it. ``grants`` None says nothing about them, and ``access plan`` leaves the tier alone.
     """
 
     name: str
@@ -96,6 +98,7 @@ class Tier:
     budget: Budget = NO_BUDGET
     settings: tuple[tuple[str, str], ...] = ()
     mint: Mint | None = None
+    environment: str = ""
     role: str = ""
     grants: tuple[Grant, ...] | None = None
 
@@ -126,6 +129,10 @@ class Target:
         if not name:
             return self.by_access()[0] if self.tiers else None
         return next((tier for tier in self.tiers if tier.name == name), None)
+
+    def environment_of(self, tier: Tier) -> str:
+        """What the database behind a tier is for: the tier's own word, else the target's."""
+        return tier.environment or self.environment
 
     def by_access(self) -> tuple[Tier, ...]:
         """The tiers from the least access to the most; of equal ones, in the file's order."""
