@@ -151,6 +151,14 @@ def test_a_freeze_holds_schema_changes_and_names_its_end() -> None:
     assert decide(frozen, case(UPDATE, FULL, target=target, rows=exact(1))).verdict is A
 
 
+def test_a_tier_of_another_environment_is_free_to_change_its_schema() -> None:
+    tiers = tuple(replace(tier, environment="sandbox") for tier in SHOP.tiers)
+    sandbox = replace(SHOP, tiers=tiers)
+    known = case(ALTER, OWNER, target=sandbox, at=WORKING, table_rows=exact(1))
+    assert decide(policy(targets=[sandbox]), known).verdict is A
+    assert decide(CAREFUL, case(ALTER, OWNER, at=WORKING, table_rows=exact(1))).verdict is H
+
+
 def test_a_denial_names_the_lowest_tier_that_gives_it() -> None:
     (finding,) = decide(CAREFUL, case(UPDATE, RO)).findings
     assert finding.code == "HP7002"

@@ -59,7 +59,7 @@ def case_document(case: Case, decision: Decision) -> dict[str, Any]:
         "session": case.session,
         "peer": case.peer,
         "target": case.target.name,
-        "environment": case.target.environment,
+        "environment": case.target.environment_of(case.tier),
         "tier": case.tier.name,
         "access": case.access.value,
         "role": case.role,

@@ -70,7 +70,7 @@ def _print(judgement: Judgement) -> None:
     where = f"{judgement.place.target.engine} · tier {tier.name}"
     if tier.name != tier.access.value:
         where += f" ({tier.access.value})"
-    where += f" · {judgement.place.target.environment}"
+    where += f" · {judgement.place.target.environment_of(tier)}"
     click.echo(click.style(verdict, fg=_COLOURS[verdict], bold=True) + f"  {where}")
     for sentence in judgement.impact.words if judgement.impact is not None else ():
         click.echo(f"  - {visible(sentence)}")

@@ -188,11 +188,12 @@ def _check_names(when: Condition, targets: tuple[Target, ...]) -> list[_Trouble]
     if not targets:
         return []
     tiers = [tier.name for target in targets for tier in target.tiers]
+    environments = [each.environment_of(tier) for each in targets for tier in each.tiers]
     found: list[_Trouble] = []
     for key, globs, names in (
         ("targets", when.targets, [target.name for target in targets]),
         ("tiers", when.tiers, tiers),
-        ("environments", when.environments, [target.environment for target in targets]),
+        ("environments", when.environments, environments),
     ):
         for glob in globs:
             if not any(glob.matches(name) for name in names):
@@ -303,7 +304,7 @@ def _tier_document(tier: Tier) -> list[Any]:
         grants = sorted(
             [each.kind.value, each.label, sorted(map(str, each.privileges))] for each in tier.grants
         )
-    return [tier.access.value, grants]
+    return [tier.access.value, tier.environment, grants]
 
 
 def _target_document(target: Target) -> dict[str, Any]:

@@ -245,13 +245,14 @@ def _weigh_schedule(
     scale.circumstantial = True
     target = case.target
     try:
-        if is_production(target.environment):
+        environment = target.environment_of(case.tier)
+        if is_production(environment):
             freeze = freeze_at(target, case.at)
             if freeze is not None:
                 finding = reasons.in_freeze(statement, target, freeze)
                 scale.add(Verdict.HOLD, _RANK_SCHEDULE, rule_id, finding)
             elif in_business_hours(target, case.at):
-                finding = reasons.in_hours(statement, target)
+                finding = reasons.in_hours(statement, target, environment)
                 scale.add(Verdict.HOLD, _RANK_SCHEDULE, rule_id, finding)
     except Exception as error:  # noqa: BLE001 - fail closed: a calendar that raises holds
         scale.add(Verdict.HOLD, _RANK_MISSING, rule_id, reasons.raised(rule_id, error))

@@ -172,7 +172,7 @@ def in_freeze(statement: Statement, target: Target, freeze: Freeze) -> Finding:
     )
 
 
-def in_hours(statement: Statement, target: Target) -> Finding:
+def in_hours(statement: Statement, target: Target, environment: str) -> Finding:
     """HP3301."""
     hours = target.business_hours
     if hours is None:
@@ -186,7 +186,7 @@ def in_hours(statement: Statement, target: Target) -> Finding:
         code=HOURS,
         message=(
             f"{described(statement)}: the schema of {quoted(target.name)} "
-            f"({quoted(target.environment)}) changes in business hours only with approval"
+            f"({quoted(environment)}) changes in business hours only with approval"
         ),
         detail=detail,
         hint=hint,

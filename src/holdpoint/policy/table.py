@@ -74,7 +74,7 @@ def _applies(when: Condition, target: Target, tier: Tier) -> bool:
     return (
         _one_fits(when.targets, target.name)
         and _one_fits(when.tiers, tier.name)
-        and _one_fits(when.environments, target.environment)
+        and _one_fits(when.environments, target.environment_of(tier))
     )
 
 
