@@ -29,6 +29,7 @@ from holdpoint.engine.driver import Engine
 from holdpoint.engine.holds import HoldBook
 from holdpoint.engine.probes import DatabaseProber
 from holdpoint.engine.recorder import Recorder
+from holdpoint.engine.secrets_command import SecretCommands
 from holdpoint.engine.standing import TargetStanding, TierStanding
 from holdpoint.engine.upstreams import Direct
 from holdpoint.model import limits
@@ -44,6 +45,7 @@ log = structlog.get_logger(__name__)
 
 MOCK_SECRET_BYTES: Final = 32
 M_ARENA_MAX: Final = -8  # glibc, malloc.h
+_COMMANDS: Final = SecretCommands(os.environ)  # what secret managers have just answered
 GC_ALLOCATIONS: Final = 100_000  # measured: 100 kB of SQL take a fifth less than with 50,000
 
 
@@ -64,13 +66,18 @@ def _now() -> datetime:
 
 
 def url_of(tier: Tier) -> UpstreamUrl:
-    """Resolve a tier's URL now, so that a secret can change without a restart."""
-    return resolve_upstream(tier.url_source, os.environ)
+    """Resolve a tier's URL now, so that a secret can change without a restart.
+
+    It may wait for a command: call it off the event loop (``engine.secrets_command.apart``).
+    """
+    return resolve_upstream(tier.url_source, os.environ, _COMMANDS, tier.password_source)
 
 
 def probe_url_of(tier: Tier) -> UpstreamUrl:
     """Resolve the URL that probes of a tier use."""
-    return resolve_upstream(tier.probe_source or tier.url_source, os.environ)
+    if not tier.probe_source:
+        return url_of(tier)
+    return resolve_upstream(tier.probe_source, os.environ, _COMMANDS)
 
 
 def replica_of(target: Target) -> Tier | None:

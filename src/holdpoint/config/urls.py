@@ -1,18 +1,22 @@
-"""Connection URLs: where they come from, and what they say.
+"""Connection URLs and passwords: where they come from, and what they say.
 
-A source is ``env:NAME``, ``file:PATH`` or the URL itself. It is resolved late, when a connection
-is needed, so that a secret can change without a restart. No message repeats a URL or a password.
+A source is ``env:NAME``, ``file:PATH``, ``command:WORDS`` or the URL itself; a password is never
+written into the configuration. Sources are resolved late, when a connection is needed, so that a
+secret can change without a restart. No message repeats a URL, a password or a command's arguments.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import stat
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
+from holdpoint.engine.secrets_command import SecretCommands, SecretError, words_of
 from holdpoint.model.limits import URL_BYTES_MAX
 from holdpoint.model.upstream import ChannelBinding, SslMode, UpstreamUrl
 
@@ -38,60 +42,139 @@ class UrlError(ValueError):
 
 
 def check_source(source: str) -> None:
-    """Check the form of a source without resolving it. Raises ``UrlError``."""
+    """Check the form of a URL's source without resolving it. Raises ``UrlError``."""
+    if source.startswith(SCHEMES):
+        parse_url(source)
+    elif not _is_indirect(source):
+        raise UrlError(
+            "a URL starts with `postgres://`, or comes from `env:NAME`, `file:PATH` or "
+            "`command:WORDS`"
+        )
+
+
+def check_password_source(source: str) -> None:
+    """Check the form of a password's source without resolving it. Raises ``UrlError``."""
+    if not _is_indirect(source):
+        raise UrlError("a password comes from `env:NAME`, `file:PATH` or `command:WORDS`")
+
+
+def _is_indirect(source: str) -> bool:
+    """Tell whether the source says where to find it; raises ``UrlError`` if it does so badly."""
     if source.startswith("env:"):
         if not _VARIABLE.fullmatch(source[4:]):
             raise UrlError("write `env:` and the name of an environment variable")
     elif source.startswith("file:"):
         if not source[5:]:
             raise UrlError("write `file:` and a path")
-    elif source.startswith(SCHEMES):
-        parse_url(source)
+    elif source.startswith("command:"):
+        try:
+            words_of(source[8:])
+        except SecretError as error:
+            raise UrlError(str(error)) from None
     else:
-        raise UrlError("a URL starts with `postgres://`, or comes from `env:NAME` or `file:PATH`")
+        return False
+    return True
 
 
-def resolve_url(source: str, environ: Mapping[str, str]) -> str:
-    """The URL itself. Raises ``UrlError`` when the variable or the file is not there."""
+def exposed(source: str) -> str:
+    """Say which file of a source other users of the machine may read; empty if they may not."""
+    if not source.startswith("file:"):
+        return ""
+    try:
+        mode = Path(source[5:]).stat().st_mode
+    except OSError:
+        return ""  # resolving it says so
+    if not mode & (stat.S_IRGRP | stat.S_IROTH):
+        return ""
+    who = "everybody on this machine" if mode & stat.S_IROTH else "its group"
+    return f"`{source[5:]}` holds a secret and can be read by {who}; `chmod 600` takes that away"
+
+
+def resolve_url(
+    source: str, environ: Mapping[str, str], run: Callable[[str], str] | None = None
+) -> str:
+    """The URL itself. Raises ``UrlError`` when what it comes from does not give it.
+
+    ``run`` gives what a command prints; without it the command is run here, which takes its time.
+    """
     check_source(source)
-    if source.startswith("env:"):
-        name = source[4:]
-        url = environ.get(name, "").strip()
-        if not url:
-            raise UrlError(f"the environment variable `{name}` is not set; set it to the URL")
-        return url
+    return source if source.startswith(SCHEMES) else _resolved(source, environ, run, "URL").strip()
+
+
+def resolve_password(
+    source: str, environ: Mapping[str, str], run: Callable[[str], str] | None = None
+) -> str:
+    """The password itself, as it is: nothing is percent-decoded. Raises ``UrlError``."""
+    check_password_source(source)
+    password = _resolved(source, environ, run, "password")
+    if "\0" in password or "\n" in password:
+        raise UrlError(f"`{_shown(source)}` gives more than one line, or a zero byte")
+    return password
+
+
+def _resolved(
+    source: str, environ: Mapping[str, str], run: Callable[[str], str] | None, what: str
+) -> str:
+    """What a source that is no URL gives, without the end of its line."""
+    if source.startswith("command:"):
+        try:
+            return (run or SecretCommands(environ))(source[8:])
+        except SecretError as error:
+            raise UrlError(f"no {what}: {error}") from error
     if source.startswith("file:"):
-        return _read_file(source[5:])
-    return source
+        return _read_file(source[5:], what)
+    name = source[4:]
+    text = environ.get(name, "").rstrip("\r\n")
+    if not text.strip():
+        raise UrlError(f"the environment variable `{name}` is not set; set it to the {what}")
+    return text
 
 
-def _read_file(path: str) -> str:
-    """The URL in a file, without the white space around it."""
+def _read_file(path: str, what: str) -> str:
+    """The text in a file, without the end of its line."""
     try:
         with Path(path).open("rb") as file:
             content = file.read(URL_BYTES_MAX + 1)
     except OSError as error:
         words = (error.strerror or "it cannot be read").lower()
-        raise UrlError(f"cannot read the URL from `{path}`: {words}") from error
+        raise UrlError(f"cannot read the {what} from `{path}`: {words}") from error
     if len(content) > URL_BYTES_MAX:
-        raise UrlError(f"`{path}` holds over {URL_BYTES_MAX:,} bytes, too many for a URL")
+        raise UrlError(f"`{path}` holds over {URL_BYTES_MAX:,} bytes, too many for a {what}")
     try:
-        url = content.decode("utf-8").strip()
+        text = content.decode("utf-8").rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise UrlError(f"`{path}` does not hold UTF-8 text") from error
-    if not url:
-        raise UrlError(f"`{path}` is empty; write the URL into it")
+    if not text.strip():
+        raise UrlError(f"`{path}` is empty; write the {what} into it")
+    return text
+
+
+def resolve_upstream(
+    source: str,
+    environ: Mapping[str, str],
+    run: Callable[[str], str] | None = None,
+    password_source: str = "",
+) -> UpstreamUrl:
+    """Resolve a source and read the URL; a password that it lacks comes from its own source.
+
+    Raises ``UrlError``. ``run`` is as for ``resolve_url``.
+    """
+    try:
+        url = parse_url(resolve_url(source, environ, run))
+    except UrlError as error:
+        if not source.startswith(SCHEMES) and str(error).startswith("the URL"):
+            raise UrlError(f"`{_shown(source)}`: {error}") from None
+        raise
+    if password_source and not url.password:
+        return replace(url, password=resolve_password(password_source, environ, run))
     return url
 
 
-def resolve_upstream(source: str, environ: Mapping[str, str]) -> UpstreamUrl:
-    """Resolve a source and read the URL. Raises ``UrlError``."""
-    try:
-        return parse_url(resolve_url(source, environ))
-    except UrlError as error:
-        if source.startswith(("env:", "file:")) and str(error).startswith("the URL"):
-            raise UrlError(f"`{source}`: {error}") from error
-        raise
+def _shown(source: str) -> str:
+    """A source as messages name it: a command's arguments may be secret."""
+    if source.startswith("command:"):
+        return f"command:{words_of(source[8:])[0]}"
+    return source
 
 
 def parse_url(text: str) -> UpstreamUrl:

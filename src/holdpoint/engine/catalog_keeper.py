@@ -22,6 +22,7 @@ import psycopg
 
 from holdpoint.engine.catalogs import CatalogUnavailable, read_catalog, read_mark
 from holdpoint.engine.probes import conninfo_of
+from holdpoint.engine.secrets_command import apart
 from holdpoint.model import limits
 from holdpoint.model.upstream import UpstreamUrl
 from holdpoint.sql.names import Catalog
@@ -43,7 +44,8 @@ class CatalogKeeper:
         check_s: float = limits.CATALOG_CHECK_S,
     ) -> None:
         """``check_s``: seconds from one check of the mark to the next, at least."""
-        self._url_of = url_of
+        self._url_of = url_of  # raises ``ValueError`` with words when there is no URL
+        self._place = "the database"
         self._clock = clock
         self._check_s = check_s
         self._connection: psycopg.AsyncConnection[Any] | None = None
@@ -79,7 +81,7 @@ class CatalogKeeper:
                 return await self._get(not_before)
         except TimeoutError:
             raise CatalogUnavailable(
-                f"the catalog of `{self._place()}` was not read within {timeout_s:g} s"
+                f"the catalog of {self._place} was not read within {timeout_s:g} s"
             ) from None
 
     def invalidate(self) -> None:
@@ -158,9 +160,9 @@ class CatalogKeeper:
         before = self._catalog
         try:
             catalog = await self._looked_up(started)
-        except (psycopg.Error, OSError, UnicodeDecodeError, CatalogUnavailable) as error:
+        except (psycopg.Error, OSError, ValueError, CatalogUnavailable) as error:
             self._failed_at = self._clock()
-            self._failure = f"the catalog of `{self._place()}` cannot be read: {_words(error)}"
+            self._failure = f"the catalog of {self._place} cannot be read: {_words(error)}"
             await self._disconnect()
             return False
         self._took_s = self._clock() - started
@@ -205,8 +207,10 @@ class CatalogKeeper:
     async def _connect(self) -> psycopg.AsyncConnection[Any]:
         """Replace the connection by a fresh one."""
         await self._disconnect()
+        url = await apart(self._url_of)
+        self._place = f"`{url.place}`"
         self._connection = await psycopg.AsyncConnection.connect(
-            conninfo_of(self._url_of()),
+            conninfo_of(url),
             application_name="holdpoint catalog",
             client_encoding="UTF8",
             connect_timeout=max(2, int(limits.UPSTREAM_CONNECT_TIMEOUT_S)),
@@ -221,9 +225,6 @@ class CatalogKeeper:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
-
-    def _place(self) -> str:
-        return self._url_of().place
 
 
 def _words(error: Exception) -> str:

@@ -30,6 +30,7 @@ from holdpoint.engine.probes_plans import (
     rows_expected,
     unknown_cost,
 )
+from holdpoint.engine.secrets_command import apart
 from holdpoint.impact.planning import PLANNED, costly
 from holdpoint.impact.selection import NotSelectable, quoted, selection_of
 from holdpoint.model import limits
@@ -343,7 +344,7 @@ class DatabaseProber:
 
     async def _connect(self) -> psycopg.AsyncConnection[Any]:
         return await psycopg.AsyncConnection.connect(
-            conninfo_of(self._url_of()),
+            conninfo_of(await apart(self._url_of)),
             options=SETTINGS,
             application_name="holdpoint probe",
             connect_timeout=max(2, int(limits.PROBE_TIMEOUT_S)),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from holdpoint.engine.secrets_command import apart
 from holdpoint.model.finding import Finding
 from holdpoint.model.target import Target, Tier
 from holdpoint.model.task import Login
@@ -63,4 +64,4 @@ class Direct:
 
     async def ways(self, target: Target, tier: Tier, login: Login) -> Sequence[Way]:
         """Return the tier's URL."""
-        return [Way(url=self._url_of(tier))]
+        return [Way(url=await apart(lambda: self._url_of(tier)))]
