@@ -34,7 +34,7 @@ from holdpoint.engine.standing import TargetStanding, TierStanding
 from holdpoint.engine.upstreams import Direct
 from holdpoint.model import limits
 from holdpoint.model.target import AccessLevel, Target, Tier
-from holdpoint.model.task import Login
+from holdpoint.model.task import Barred, Login
 from holdpoint.model.upstream import UpstreamUrl
 from holdpoint.policy.tier_words import budget_words, who_words
 from holdpoint.sql.names import Catalog
@@ -224,12 +224,9 @@ def _set_apart(_: Catalog) -> None:
     _give_back()
 
 
-def _login(store: Store, name: str) -> Login | None:
-    """Return who signs in by that name."""
-    agent = store.agents.find(name)
-    if agent is None:
-        return None
-    return Login(name=name, agent=name, scram_verifier=agent.scram_verifier)
+def _login(store: Store, name: str) -> Login | Barred:
+    """Return who signs in by that name: an agent, or one of its tasks."""
+    return store.credentials.standing([name], _now())[name]
 
 
 def _owner(store: Store, name: str) -> str:

@@ -183,14 +183,12 @@ def test_odd_file_names_are_names(tmp_path: Path) -> None:
 
 def test_an_agent_is_found_until_it_is_revoked(store: Store) -> None:
     store.agents.add("bot", "olga", "v1", NOW)
-    assert store.agents.set_verifier("bot", "v2") is True
     found = store.agents.find("bot")
     assert found is not None
-    assert (found.owner, found.scram_verifier, found.created_at) == ("olga", "v2", NOW)
+    assert (found.owner, found.created_at) == ("olga", NOW)
     assert store.agents.find("BOT") is None, "agents sign in with their exact name"
     assert store.agents.revoke("bot", NOW) is True
     assert store.agents.find("bot") is None
-    assert store.agents.set_verifier("bot", "v3") is False
     assert store.agents.revoke("bot", NOW) is False
     assert store.agents.all()[0].revoked_at == NOW
 

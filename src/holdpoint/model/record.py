@@ -23,6 +23,12 @@ class RecordKind(StrEnum):
     READS = "reads"  # a group of plain reads: intents and outcomes
     HOLD_ANSWERED = "hold.answered"
     HOLD_ENDED = "hold.ended"
+    TIER_REQUESTED = "tier.requested"  # a hold like any other: an agent asks for a tier
+    TASK_STARTED = "task.started"
+    TASK_ENDED = "task.ended"  # before its time: by a person
+    AGENT_ADDED = "agent.added"
+    AGENT_REVOKED = "agent.revoked"
+    CREDENTIAL_ROTATED = "credential.rotated"  # an agent has a new secret, the old one is dead
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,3 +43,18 @@ class Login:
     expires_at: datetime | None = None
     tiers: tuple[str, ...] = ()
     budget: Budget = NO_BUDGET
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Barred:
+    """A name that lets nobody in. ``why`` is for the trail and never for the client.
+
+    ``scram_verifier`` is the credential's, so that what has ended looks as it did when it was good;
+    empty for a name that was never given to anybody.
+    """
+
+    why: str
+    scram_verifier: str = ""
+
+
+UNKNOWN_NAME = Barred(why="no agent or task has this name")

@@ -11,15 +11,17 @@ from typing import Final
 from sqlalchemy import insert, select
 
 from holdpoint.store.agents import Agents
+from holdpoint.store.credentials import Credentials
 from holdpoint.store.database import Database
 from holdpoint.store.holds import Holds
 from holdpoint.store.people import People
 from holdpoint.store.records import Records
 from holdpoint.store.tables import TRAIL
+from holdpoint.store.tasks import Tasks
 
 
 class Store:
-    """The open store. ``agents``, ``people``, ``holds`` and ``records`` are its parts.
+    """The open store, one part for each table or two that belong together.
 
     Every method raises ``StoreError`` with words when the file does not serve.
     """
@@ -28,6 +30,8 @@ class Store:
         self.database: Final = database
         self.path: Final = database.path
         self.agents: Final = Agents(database)
+        self.credentials: Final = Credentials(database)
+        self.tasks: Final = Tasks(database)
         self.people: Final = People(database)
         self.holds: Final = Holds(database)
         self.records: Final = Records(database)

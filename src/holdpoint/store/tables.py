@@ -37,10 +37,41 @@ AGENTS: Final = Table(
     METADATA,
     Column("name", Text, primary_key=True),
     Column("owner", Text, nullable=False),
-    Column("scram_verifier", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("revoked_at", BigInteger),
 )
+
+TASKS: Final = Table(
+    "tasks",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("agent", Text, ForeignKey("agents.name"), nullable=False),
+    Column("description", Text, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("ticket", Text, nullable=False),
+    Column("tiers", Text, nullable=False),  # JSON
+    Column("budget", Text, nullable=False),  # JSON
+    Column("ended_at", BigInteger),
+)
+Index("tasks_by_agent", TASKS.c.agent)
+
+# Secrets that agents sign in with: their own, by their name, and those of tasks, by their ids. Of
+# one login the newest counts; older ones stay, to tell what became of them.
+CREDENTIALS: Final = Table(
+    "credentials",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("login", Text, nullable=False),
+    Column("agent", Text, ForeignKey("agents.name"), nullable=False),
+    Column("task", Text, ForeignKey("tasks.id")),
+    Column("scram_verifier", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("revoked_at", BigInteger),
+)
+Index("credentials_by_login", CREDENTIALS.c.login, CREDENTIALS.c.id)
 
 PEOPLE: Final = Table(
     "people",

@@ -137,6 +137,10 @@ class PostgresDoor:
             raise ProtocolError("too many sessions are open", TOO_MANY_CONNECTIONS)
         try:
             arrival = await handshake.sign_in(channel, packet, self._keeper)
+        except handshake.SignInRefused as refused:
+            name = packet.parameters.get("user", "")
+            await self._refused(name, peer, refused.problem, refused.why)
+            raise refused.problem from None
         except ProtocolError as error:
             await self._refused(packet.parameters.get("user", ""), peer, error)
             raise
@@ -257,13 +261,18 @@ class PostgresDoor:
         body = {"session": session.id, "agent": session.arrival.agent}
         _spawn(self._record_quietly(Record(RecordKind.SESSION_CLOSED, body)))
 
-    async def _refused(self, agent: str, peer: str, problem: ProtocolError) -> None:
-        """Record who was turned away; a trail that is down is told by the refusal itself."""
+    async def _refused(
+        self, agent: str, peer: str, problem: ProtocolError, why: str = ""
+    ) -> None:
+        """Record who was turned away; a trail that is down is told by the refusal itself.
+
+        ``why`` is what the client must not know.
+        """
         body: dict[str, Any] = {
             "agent": agent[:200],
             "peer": peer,
             "sqlstate": problem.sqlstate,
-            "reason": problem.message,
+            "reason": why or problem.message,
         }
         await self._record_quietly(Record(RecordKind.SESSION_REFUSED, body))
 

@@ -16,7 +16,7 @@ from typing import Final
 
 from holdpoint.doors.postgres.channel import Channel
 from holdpoint.model.target import Target, Tier
-from holdpoint.model.task import Login
+from holdpoint.model.task import Barred, Login
 from holdpoint.policy.tiers import NoTier, choose
 from holdpoint.wire.postgres import frames, messages, scram, startup
 from holdpoint.wire.postgres.errors import (
@@ -61,17 +61,34 @@ class Arrival:
         return self.login.task
 
 
+class SignInRefused(Exception):
+    """Nobody gets in by a name and a secret: ``why`` is for the trail, ``problem`` for the client.
+
+    The client is told the same for every reason.
+    """
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+        self.problem = ProtocolError(
+            f"password authentication failed for agent `{name}`",
+            INVALID_PASSWORD,
+            "check the name and the secret; people make new ones with `holdpoint agent rotate` "
+            "and `holdpoint task start`",
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gatekeeper:
     """What the handshake needs to know.
 
-    ``login`` returns who signs in by a name, or None for an unknown, revoked or expired one;
-    ``clock`` gives the time, aware, UTC; ``mock_secret`` makes up stable verifiers for those, so
-    that agents cannot be enumerated.
+    ``login`` returns who signs in by a name, or what stands against it; ``clock`` gives the time,
+    aware, UTC; ``mock_secret`` makes up stable verifiers for names that nobody has, so that agents
+    and tasks cannot be enumerated.
     """
 
     targets: Mapping[str, Target]
-    login: Callable[[str], Login | None]
+    login: Callable[[str], Login | Barred]
     clock: Callable[[], datetime]
     mock_secret: bytes
     tls: Tls | None = None
@@ -108,7 +125,7 @@ async def first_packet(
 
 
 async def sign_in(channel: Channel, packet: startup.Startup, keeper: Gatekeeper) -> Arrival:
-    """Check the startup packet and the agent's password. Raises ``ProtocolError``."""
+    """Check the startup packet and the secret. Raises ``ProtocolError``, ``SignInRefused``."""
     if packet.minor > startup.MINOR_MAX or packet.extensions:
         unsupported = [name for name, _ in packet.extensions]
         channel.write(
@@ -129,7 +146,8 @@ async def sign_in(channel: Channel, packet: startup.Startup, keeper: Gatekeeper)
 
 async def _authenticate(channel: Channel, name: str, keeper: Gatekeeper) -> Login:
     known = keeper.login(name)
-    verifier = known.scram_verifier if known else scram.mock_verifier(keeper.mock_secret, name)
+    # What has ended is asked as it was when it was good: its salt stays, so nobody can tell.
+    verifier = known.scram_verifier or scram.mock_verifier(keeper.mock_secret, name)
     encrypted = channel.open_transport.get_extra_info("ssl_object") is not None
     end_point = keeper.tls.end_point if keeper.tls is not None and encrypted else None
     server = scram.ScramServer(verifier, secrets.token_urlsafe(NONCE_BYTES), end_point)
@@ -142,9 +160,10 @@ async def _authenticate(channel: Channel, name: str, keeper: Gatekeeper) -> Logi
     except ProtocolError as error:
         if error.sqlstate != INVALID_PASSWORD:
             raise
-        raise _wrong_password(name) from None
-    if known is None:  # a verifier made up must never let anyone in, whatever was proved
-        raise _wrong_password(name)
+        why = f"; {known.why}" if isinstance(known, Barred) else ""
+        raise SignInRefused(name, f"the secret was wrong{why}") from None
+    if isinstance(known, Barred):  # whatever was proved
+        raise SignInRefused(name, known.why)
     channel.write(messages.authentication_sasl_final(final))
     channel.write(messages.authentication_ok())
     return known
@@ -155,14 +174,6 @@ async def _password_frame(channel: Channel) -> bytes:
     if kind != frames.PASSWORD:
         raise ProtocolError(f"expected a SASL response, not a message of type 0x{kind:02x}")
     return payload
-
-
-def _wrong_password(agent: str) -> ProtocolError:
-    return ProtocolError(
-        f"password authentication failed for agent `{agent}`",
-        INVALID_PASSWORD,
-        "check the secret, or make a new one with `holdpoint agent add`",
-    )
 
 
 def _place(checked: startup.Checked, login: Login, keeper: Gatekeeper) -> tuple[Target, Tier]:
