@@ -9,7 +9,7 @@ import pytest
 from holdpoint.cli.check import answer_line
 from holdpoint.cli.judging import Judge
 from holdpoint.config import parse
-from holdpoint.config.schema import SECTIONS, Table
+from holdpoint.config.schema import SECTIONS, Table, keys_of
 from holdpoint.model.effects import Effect
 from holdpoint.model.target import AccessLevel
 from holdpoint.policy.careful import NOT_PRODUCTION
@@ -21,7 +21,8 @@ INNER = {"tiers", "freezes", "group", "count", "all", "any", "expires", "sql", "
 
 
 def keys(kind: type[Table]) -> set[str]:
-    return {key for each in kind.__subclasses__() for key in each.model_fields}
+    inner = {key for each in kind.__subclasses__() for key in keys(each)}
+    return inner | set(keys_of(kind))
 
 
 def test_every_key_is_described() -> None:

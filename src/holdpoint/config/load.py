@@ -8,12 +8,14 @@ from pathlib import Path as FilePath
 from types import MappingProxyType
 from typing import Any, Final
 
+from holdpoint.config.advice import advise
+from holdpoint.config.budgets import read_budgets
 from holdpoint.config.locate import Lines, Path
 from holdpoint.config.problems import ConfigError, Notes, Problem
+from holdpoint.config.quantities import read_duration
 from holdpoint.config.rules import (
     Groups,
     ReadRule,
-    read_duration,
     read_groups,
     read_need,
     read_rules,
@@ -89,6 +91,8 @@ def parse(
     groups = read_groups(document.get("groups"), notes)
     holds = _read_holds(document.get("holds", {}), groups, notes)
     targets = read_targets(document.get("targets"), base, notes)
+    budgets = read_budgets(document.get("budgets"), targets, notes)
+    advise(targets, notes)
     rules = read_rules(document.get("rules"), groups, notes, holds.need.expires_s)
     thresholds = _read_thresholds(document.get("policy", {}), notes)
     policy = _compiled(rules, targets, thresholds, holds.need, notes, read or read_postgres)
@@ -100,6 +104,7 @@ def parse(
         holds=holds,
         targets=targets,
         policy=policy,
+        budgets=budgets,
         groups=MappingProxyType(groups),
         advice=tuple(notes.advice),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -10,6 +9,7 @@ from typing import Final, TypeVar
 
 from holdpoint.config.locate import Path
 from holdpoint.config.problems import Notes
+from holdpoint.config.quantities import read_duration
 from holdpoint.config.schema import (
     ApproveTable,
     ExamplesTable,
@@ -21,7 +21,7 @@ from holdpoint.config.schema import (
 )
 from holdpoint.model.decision import ApprovalNeed, Quorum
 from holdpoint.model.effects import Access, Effect
-from holdpoint.model.limits import DURATION_MAX_S, HOLD_EXPIRES_S
+from holdpoint.model.limits import HOLD_EXPIRES_S
 from holdpoint.model.verdict import Verdict
 from holdpoint.policy.compile import nearest
 from holdpoint.policy.rules import Condition, Example, Glob, Rule
@@ -29,8 +29,6 @@ from holdpoint.policy.rules import Condition, Example, Glob, Rule
 Groups = Mapping[str, frozenset[str]]
 
 _VERDICTS: Final = {"allow": Verdict.ALLOW, "hold": Verdict.HOLD, "deny": Verdict.DENY}
-_DURATION: Final = re.compile(r"(?:\d+\s*(?:ms|s|min|m|h|d)\s*)+")
-_UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 _Member = TypeVar("_Member", bound=Enum)
 
@@ -42,21 +40,6 @@ class ReadRule:
     rule: Rule
     place: Path
     whole: bool
-
-
-def read_duration(text: str, path: Path, notes: Notes, default_s: float) -> float:
-    """Seconds from ``90s``, ``30 min``, ``1h30m`` or ``2d``; the default for no text."""
-    if not text:
-        return default_s
-    total = 0.0
-    if _DURATION.fullmatch(text.strip()):
-        for count, unit in re.findall(r"(\d+)\s*([a-z]+)", text):
-            total += int(count[:12]) * _UNITS_S[unit]
-    if not 0 < total <= DURATION_MAX_S:
-        words = f"cannot read the duration `{text}`"
-        notes.problem(path, words, "write `90s`, `30min`, `2h` or `1d`, at most a year")
-        return default_s
-    return total
 
 
 def read_groups(value: object, notes: Notes) -> dict[str, frozenset[str]]:

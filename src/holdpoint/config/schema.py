@@ -79,20 +79,75 @@ class FreezeTable(Table):
     end: datetime | date
 
 
+class BudgetTable(Table):
+    """``[targets.X.tiers.Y.budget]``."""
+
+    statement_time: str | None = None
+    rows: int | None = Field(default=None, ge=1)
+    bytes: Any = None
+    statements_per_minute: int | None = Field(default=None, ge=1)
+    sessions: int | None = Field(default=None, ge=1)
+    rows_written: int | None = Field(default=None, ge=0)
+    idle_in_transaction: str | None = None
+    lock_time: str | None = None
+
+
+class BudgetRuleTable(BudgetTable):
+    """``[[budgets]]``."""
+
+    agents: Words | None = None
+    tasks: Words | None = None
+    targets: Words | None = None
+    tiers: Words | None = None
+
+
+class AllowTable(Table):
+    """One member of ``allow`` of a tier."""
+
+    agents: Words | None = None
+    tasks: Words | None = None
+    hours: str = ""
+    from_: datetime | date | None = Field(default=None, alias="from")
+    until: datetime | date | None = None
+
+
+class MintTable(Table):
+    """``mint`` of a tier."""
+
+    url: str
+    valid: str = ""
+
+
+Objects = dict[str, Words]
+
+
 class TierTable(Table):
-    """``[targets.X.tiers.Y]``."""
+    """``[targets.X.tiers.Y]``; ``allow``, ``mint`` and ``budget`` are checked on their own."""
 
     access: str
-    url: str
+    url: Words
+    password: str | None = None
     probe_url: str = ""
-    agents: Words = []
-    grants: dict[str, Words] = {}
+    replica: bool | None = None
+    lag_over: str | None = None
+    when_lagging: str | None = None
+    agents: Words | None = None
+    allow: Any = None
+    role: str | None = None
+    grants: Objects | None = None
+    sequences: Objects | None = None
+    schemas: Objects | None = None
+    functions: Objects | None = None
+    settings: dict[str, Any] = {}
+    mint: Any = None
+    budget: Any = None
 
 
 class TargetTable(Table):
     """``[targets.X]``; tiers and freezes are checked on their own."""
 
     engine: str = "postgres"
+    admin_url: str = ""
     environment: str = "production"
     timezone: str = "UTC"
     business_hours: str = ""
@@ -151,10 +206,11 @@ class RuleTable(Table):
     examples: dict[str, Any] = {}
 
 
-SECTIONS: Final = ("groups", "holds", "policy", "rules", "server", "targets")
+SECTIONS: Final = ("budgets", "groups", "holds", "policy", "rules", "server", "targets")
 
 _Kind = TypeVar("_Kind", bound=Table)
 
+_MOMENTS: Final = ("start", "end", "from", "until")
 _WORDS: Final = {
     "bool_type": "must be true or false",
     "date_type": "must be a date or a date and time",
@@ -196,8 +252,9 @@ def checked(
 
 def _note(kind: type[Table], error: dict[str, Any], path: Path, notes: Notes) -> None:
     """One misfit in words."""
-    # A union's member is part of pydantic's place, not of ours.
-    inner = tuple(part for part in error["loc"] if part not in ("datetime", "date"))
+    inner: Path = tuple(error["loc"])
+    if inner and inner[0] in _MOMENTS:  # a union's member is part of pydantic's place, not of ours
+        inner = inner[:1]
     place: Path = (*path, *inner)
     key = next((part for part in reversed(inner) if isinstance(part, str)), "")
     name = f"`{key}`" if key else "this"
@@ -228,4 +285,9 @@ def fields_of(kind: type[Table], inner: Path) -> list[str]:
         )
         if here is None:
             return []
-    return list(here.model_fields)
+    return keys_of(here)
+
+
+def keys_of(kind: type[Table]) -> list[str]:
+    """The keys of a table as the file has them."""
+    return [field.alias or name for name, field in kind.model_fields.items()]

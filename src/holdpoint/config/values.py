@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from types import MappingProxyType
 
 from holdpoint.config.problems import Problem
+from holdpoint.model.budget import BudgetRule
 from holdpoint.model.decision import ApprovalNeed
 from holdpoint.model.limits import HOLD_WAIT_S
 from holdpoint.model.target import Target
@@ -71,6 +72,7 @@ class HoldsConfig:
 class Config:
     """A checked configuration.
 
+    ``budgets`` are those of agents and tasks across tiers; a tier's own stands in the tier.
     ``groups`` maps names to people. ``advice`` are things that work but should not stay.
     """
 
@@ -79,6 +81,7 @@ class Config:
     holds: HoldsConfig
     targets: tuple[Target, ...]
     policy: Policy
+    budgets: tuple[BudgetRule, ...] = ()
     groups: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
     advice: tuple[Problem, ...] = ()
 
