@@ -15,14 +15,12 @@ This module compiles with mypyc.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Final
 
 from librt.strings import read_i32_be
 from mypy_extensions import i64
 
-from holdpoint.doors.postgres.fates import FLUSHED, IGNORED, PASS
 from holdpoint.doors.postgres.parties import Owner, Reads
 from holdpoint.doors.postgres.pending import (
     CLOSE,
@@ -31,10 +29,10 @@ from holdpoint.doors.postgres.pending import (
     PARSE,
     QUERY,
     SYNC,
-    Names,
     Operation,
     Pending,
 )
+from holdpoint.doors.postgres.sending import Sending
 from holdpoint.engine.unavailable import TrailUnavailable
 from holdpoint.model import limits
 from holdpoint.wire.postgres import messages
@@ -48,7 +46,7 @@ CONNECTION_FAILURE: Final = "08006"
 SYNTAX_ERROR: Final = "42601"  # what the server says to a statement that stands for a refused one
 
 
-class Answers(Names):
+class Answers(Sending):
     """What a session has sent, what it waits for, and what the server has acknowledged.
 
     ``owner`` is told of parameters and broken protocol, ``reads`` records plain reads.
@@ -62,35 +60,19 @@ class Answers(Names):
         write_client: Callable[[bytes], None],
         write_server: Callable[[bytes], None],
     ) -> None:
-        super().__init__(owner.known)
+        super().__init__(owner.known, write_server)
         self.owner = owner
         self.reads = reads
         self.session = session
         self.write_client = write_client
-        self.write_server = write_server
-        self.pending: deque[Pending] = deque()
         self.status = IDLE
         self.gone = False  # the client is
         # The open transaction may have changed data.
         self.wrote = False
         self.defining = False  # what runs may change the catalog
-        # Frames of the extended protocol were sent since the last Sync or fence.
-        self.is_open = False
-        self.ran = False  # ... Bind or Execute among them: a transaction may have begun or ended
-        self.skipping = False
-        self.stopped = False
-        self.draining = False
-        # A statement runs under a bound of rows: nothing else goes to the server meanwhile.
-        self.bounding = False
         self.watching = False  # what the server sends now answers a question of our own
         self.kept = b""  # the end of a statement, kept until its rows are counted
         self.on_settled: Callable[[], None] | None = None  # see ``counting.Counting.settle``
-        self.copying: Operation | None = None
-        self.copy_is_query = False
-        self.copy_begun = False  # the server reads COPY data
-        self.copy_data = False  # the client has sent some
-        self.copy_ended = False  # ... and CopyDone or CopyFail
-        self.held_sync = False  # see ``sync_in_copy``
         self._server_kept: list[bytes] = []
         self._server_kept_bytes = 0
         self._server_wanted = 0
@@ -205,7 +187,7 @@ class Answers(Names):
             status = messages.parse_parameter_status(data[position + 5 : stop])
             self.owner.parameter(status.name, status.value)
         elif kind == 0x47:  # CopyInResponse
-            self._copy_in()
+            self.copy_in()
         elif kind != 0x48:  # CopyOutResponse
             raise ProtocolError(f"the server sent an unexpected message 0x{int(kind):02x}")
         return None
@@ -356,7 +338,7 @@ class Answers(Names):
             raise ProtocolError("the server reported an error of nothing")
         else:
             self.skip(sqlstate)
-        self._end_copy()
+        self.end_copy()
         return response
 
     def skip(self, sqlstate: str) -> None:
@@ -397,7 +379,7 @@ class Answers(Names):
         if operation is not None:
             known = operation.known
             if operation is self.copying:
-                self._end_copy()
+                self.end_copy()
             operation.suspended = False
             if operation.on_answer is not None:
                 operation.on_answer()
@@ -408,68 +390,6 @@ class Answers(Names):
                 self.take_back(known)
             else:
                 self.confirm(known)
-
-    def start_copy(self, operation: Operation, is_query: bool) -> None:
-        """Note that what is sent now may read COPY data from the client."""
-        self.copying = operation
-        self.copy_is_query = is_query
-        self.copy_begun = False
-        self.copy_data = False
-        self.copy_ended = False
-        self.held_sync = False
-
-    def sync_in_copy(self) -> int:
-        """Say what becomes of a Sync while COPY data may be read.
-
-        A server that reads COPY data ignores Sync (manual, "COPY Operations"); one that has found
-        an error in the data answers it, and nobody can tell from here which of the two it will be.
-        So the Sync is kept back until the COPY is over: dropped if the server ignored it for
-        certain, sent after the error if not.
-        """
-        if self.copy_ended and not self.copy_is_query:
-            self.count_sync()
-            return PASS
-        if not self.copy_begun or self.copy_data or self.copy_ended:
-            self.held_sync = True
-        return IGNORED if self.copy_is_query else FLUSHED
-
-    def _copy_in(self) -> None:
-        """Note that the server reads COPY data now; it ignores a Sync that was sent before it."""
-        if self.copying is None:
-            raise ProtocolError("the server asks for COPY data that nobody has announced")
-        self.copy_begun = True
-        if self.copy_is_query:
-            self.copy_ended = False  # the next COPY of the same message
-        if not self.copy_data:
-            self.held_sync = False
-
-    def _end_copy(self) -> None:
-        """Note that the server reads no COPY data any more, and send it a Sync that was kept."""
-        operation, self.copying = self.copying, None
-        if operation is None:
-            return
-        if self.bounding:  # the gate has questions first; then ``counting`` goes on
-            self.stopped = True
-            return
-        if self.held_sync:
-            self.held_sync = False
-            self.send_sync()
-        if operation.guarded and self.pending:
-            self.stopped = True
-            self.draining = True
-
-    def send_sync(self) -> None:
-        """Send a Sync and wait for its answer in the queue."""
-        self.count_sync()
-        self.write_server(messages.SYNC)
-
-    def count_sync(self) -> None:
-        """Note that a Sync is sent: what the server skips ends here."""
-        self.pending.append(Pending(SYNC))
-        self.segment += 1
-        self.skipping = False
-        self.is_open = False
-        self.ran = False
 
     def lose(self) -> None:
         """End everything that still waits for an answer: the connection to the server is gone."""
@@ -491,8 +411,3 @@ class Answers(Names):
             if isinstance(bound, Operation) and bound.suspended:
                 bound.complete = False
         self.close_portals()
-
-
-def may_pass_in_copy(kind: i64) -> bool:
-    """Tell whether a frame may go to a server that reads COPY data."""
-    return kind == 0x64 or kind == 0x63 or kind == 0x66 or kind == 0x48 or kind == 0x58

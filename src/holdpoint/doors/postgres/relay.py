@@ -22,7 +22,7 @@ from librt.strings import read_i32_be
 from mypy_extensions import i64
 
 from holdpoint.doors.postgres import refusing
-from holdpoint.doors.postgres.answers import NAME_BYTES_MAX, may_pass_in_copy
+from holdpoint.doors.postgres.answers import NAME_BYTES_MAX
 from holdpoint.doors.postgres.fates import (
     BOUNDED,
     DROPPED,
@@ -47,6 +47,7 @@ from holdpoint.doors.postgres.pending import (
 )
 from holdpoint.doors.postgres.quick import Quick
 from holdpoint.doors.postgres.refusing import REFUSED_PARSE, REFUSED_QUERY
+from holdpoint.doors.postgres.sending import may_pass_in_copy
 from holdpoint.engine.recorder import TrailUnavailable
 from holdpoint.model import limits
 from holdpoint.wire.postgres import frames, messages
