@@ -177,3 +177,28 @@ SECRET_THREADS_MAX: Final = 4  # chosen: commands that are waited for at once
 
 # --- roles and grants of a database ---------------------------------------------------------------
 ROLE_CONNECTIONS: Final = 50  # chosen: half of what PostgreSQL takes at its usual max_connections
+
+# --- tasks, credentials, requests for a tier ------------------------------------------------------
+TASK_S: Final = 8 * 3600.0  # chosen: a working day, when nobody says how long
+TASK_MAX_S: Final = 31 * 24 * 3600.0  # chosen: longer work deserves a new look
+REQUEST_S: Final = 2 * 3600.0  # chosen: what an agent gets of a tier when it names no time
+REQUEST_MIN_S: Final = 60.0
+REQUEST_MAX_S: Final = 24 * 3600.0  # chosen: what an agent may ask for at most
+REASON_CHARS_MAX: Final = 500  # chosen: a reason that people read before they answer
+DESCRIPTION_CHARS_MAX: Final = 2_000
+TICKET_CHARS_MAX: Final = 200
+REQUESTS_MAX: Final = 20  # per agent, in a window: people must be able to read them
+REQUESTS_WINDOW_S: Final = 600.0
+AGENT_TRIES_MAX: Final = 10  # wrong secrets per address and name, in SIGN_IN_WINDOW_S
+STANDING_AGE_MAX_S: Final = 15.0  # chosen: sessions end when the store gives no word for so long
+ENDING_S: Final = 5.0  # chosen: a session that is ended may bring its statement to an end in this
+
+# --- replicas -------------------------------------------------------------------------------------
+REPLICA_LOOK_S: Final = 2.0  # chosen: a promoted or lagging replica is noticed within this
+REPLICA_LOOK_MIN_S: Final = 0.25  # chosen: however small the lag that a tier allows
+REPLICA_ANSWER_S: Final = 3.0  # chosen: a server that takes longer counts as down
+REPLICA_IDLE_S: Final = 60.0  # chosen: with no session for so long, nobody looks any more
+REPLICA_AVOID_S: Final = 10.0  # chosen: a server that could not be connected to is tried last
+REPLICA_WAIT_S: Final = 8.0  # chosen: below the 10 s after which many clients give up connecting
+REPLICA_MARKS_MAX: Final = 256  # chosen: positions of a replica that has stopped applying
+REPLICA_SKEW_MAX_S: Final = 1.0  # chosen: a commit from further in the future tells of wrong clocks
