@@ -58,6 +58,7 @@ def database(server: EmbeddedPostgres) -> Iterator[str]:
 
 def write(folder: Path, url: str, access: str = "read-only", listen: int = 1) -> Path:
     (folder / "url").write_text(url)
+    (folder / "url").chmod(0o600)
     path = folder / "holdpoint.toml"
     path.write_text(
         f'[server]\nlisten = "127.0.0.1:{listen}"\nstore = "{folder}/h.db"\n'
@@ -96,6 +97,9 @@ def test_all_is_well(tmp_path: Path, server: EmbeddedPostgres, database: str) ->
         "shop/main read-only",
     ]
     assert "PostgreSQL 18" in found["shop/main upstream"]["detail"]
+    (tmp_path / "url").chmod(0o644)
+    advice = hops(path)[2]["shop/main secret"]
+    assert (advice["health"], "can be read by everybody" in advice["detail"]) == ("note", True)
     proof = found["shop/main read-only"]["detail"]
     assert "proved: the database itself refused a write to each of 2 tables" in proof
     assert found["store"]["health"] == found["gate"]["health"] == "note"

@@ -1,5 +1,7 @@
 """Connection URLs and where they come from. No message ever repeats a password."""
 
+import os
+import re
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,8 +11,11 @@ from hypothesis import strategies as st
 
 from holdpoint.config.urls import (
     UrlError,
+    check_password_source,
     check_source,
+    exposed,
     parse_url,
+    resolve_password,
     resolve_upstream,
     resolve_url,
 )
@@ -126,10 +131,13 @@ def test_a_source_that_gives_nothing_says_what_to_do(tmp_path: Path) -> None:
         (f"file:{tmp_path}", {}, "cannot read the URL from"),
         ("env:URL", {"URL": "mysql://h"}, "`env:URL`: the URL must start with"),
         ("elsewhere", {}, "a URL starts with `postgres://`"),
+        ("command:false --token hunter2", {}, "no URL: `false` ended with 1"),
+        ("command:echo mysql://hunter2", {}, "`command:echo`: the URL must start with"),
     ):
         with pytest.raises(UrlError) as caught:
-            resolve_upstream(source, environ)
+            resolve_upstream(source, environ or {"PATH": os.environ["PATH"]})
         assert words in str(caught.value)
+        assert "hunter2" not in str(caught.value)
     (tmp_path / "empty").write_text("\n")
     with pytest.raises(UrlError, match="is empty"):
         resolve_url(f"file:{tmp_path}/empty", {})
@@ -141,7 +149,69 @@ def test_a_source_that_gives_nothing_says_what_to_do(tmp_path: Path) -> None:
         resolve_url(f"file:{tmp_path}/latin", {})
 
 
-@pytest.mark.parametrize("source", ["env:", "env:A B", "env:1", "file:", "", "postgres://h:x/d"])
+def test_a_password_of_its_own(tmp_path: Path) -> None:
+    """It is taken as it is: no escape, no white space is touched but the end of its line."""
+    path = tmp_path / "password"
+    path.write_text(" 100%25 @/:\n")
+    for source, environ, password in (
+        (f"file:{path}", {}, " 100%25 @/:"),
+        ("env:PW", {"PW": "p@ss word"}, "p@ss word"),
+        ("command:printf 'p%%40ss '", {"PATH": os.environ["PATH"]}, "p%40ss "),
+    ):
+        assert resolve_password(source, environ) == password
+        url = resolve_upstream("postgres://u@h/d", environ, password_source=source)
+        assert (url.user, url.password) == ("u", password)
+        assert password not in repr(url)
+    given = resolve_upstream("postgres://u:own@h/d", {}, password_source="env:NONE")
+    assert given.password == "own", "the URL's own password needs no other"
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("hunter2", "a password comes from"),
+        ("postgres://h/d", "a password comes from"),
+        ("env:NONE", "the environment variable `NONE` is not set; set it to the password"),
+        ("file:/nowhere/at/all", "cannot read the password from `/nowhere/at/all`"),
+        ("command:false hunter2", "no password: `false` ended with 1"),
+        ("command:printf 'hunter2\\nhunter3'", "`command:printf` gives more than one line"),
+        ("command:", "write `command:` and a program"),
+    ],
+)
+def test_a_password_that_cannot_be_had(source: str, words: str) -> None:
+    with pytest.raises(UrlError, match=re.escape(words)) as caught:
+        resolve_password(source, {"PATH": os.environ["PATH"]})
+    assert "hunter" not in str(caught.value)
+
+
+def test_a_command_is_run_by_whoever_is_asked_to() -> None:
+    asked: list[str] = []
+
+    def run(command: str) -> str:
+        asked.append(command)
+        return "postgres://u@h/d" if command == "url" else "pw"
+
+    url = resolve_upstream("command:url", {}, run, "command:pass word")
+    assert (url.user, url.password, asked) == ("u", "pw", ["url", "pass word"])
+
+
+def test_a_secret_that_others_may_read_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "url"
+    path.write_text("postgres://h/d")
+    for mode, words in ((0o600, ""), (0o640, "by its group"), (0o604, "by everybody")):
+        path.chmod(mode)
+        assert words in exposed(f"file:{path}")
+        assert bool(exposed(f"file:{path}")) is bool(words)
+    assert exposed("env:URL") == exposed("file:/nowhere/at/all") == ""
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["env:", "env:A B", "env:1", "file:", "", "postgres://h:x/d", "command:", "command:'open"],
+)
 def test_the_form_of_a_source_is_checked_at_load(source: str) -> None:
     with pytest.raises(UrlError):
         check_source(source)
+    if not source.startswith("postgres"):
+        with pytest.raises(UrlError):
+            check_password_source(source)

@@ -85,6 +85,7 @@ async def _all(config: Config, as_json: bool) -> list[Hop]:
 
 async def _hops(config: Config) -> AsyncIterator[Hop]:
     from holdpoint.config import UrlError, resolve_upstream
+    from holdpoint.config.urls import exposed
     from holdpoint.engine.checkup import Health, Hop, tier_hops
 
     count = sum(len(target.tiers) for target in config.targets)
@@ -100,8 +101,14 @@ async def _hops(config: Config) -> AsyncIterator[Hop]:
     yield _gate(config)
     for target in config.targets:
         for tier in target.tiers:
+            for source in (tier.url_source, *tier.more_sources, tier.password_source):
+                if advice := exposed(source):
+                    name = f"{target.name}/{tier.name} secret"
+                    yield Hop(name=name, health=Health.NOTE, detail=advice)
             try:
-                url = resolve_upstream(tier.url_source, os.environ)
+                url = resolve_upstream(
+                    tier.url_source, os.environ, password_source=tier.password_source
+                )
             except UrlError as error:
                 yield Hop(
                     name=f"{target.name}/{tier.name} url",

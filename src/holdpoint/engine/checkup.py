@@ -95,7 +95,7 @@ async def tier_hops(target: Target, tier: Tier, url: UpstreamUrl) -> AsyncIterat
             name=f"{name} upstream",
             health=Health.BROKEN,
             detail=f"cannot connect to {url.place}: {_line(error)}",
-            mend=f"check that `{tier.url_source.split('://', 1)[0]}` holds the right URL and that "
+            mend=f"check that `{_source(tier.url_source)}` holds the right URL and that "
             "the database accepts this host in pg_hba.conf",
             unreachable=True,
         )
@@ -115,6 +115,13 @@ async def tier_hops(target: Target, tier: Tier, url: UpstreamUrl) -> AsyncIterat
                 detail=f"a check failed: {_line(error)}",
                 mend="run the check by hand as the tier's role to see what it lacks",
             )
+
+
+def _source(source: str) -> str:
+    """Name where a URL comes from: no secret of its own, and no argument of a command."""
+    if source.startswith("command:"):
+        return source.split(" ", 1)[0]
+    return source.split("://", 1)[0]
 
 
 def _version(name: str, url: UpstreamUrl, connection: psycopg.AsyncConnection[Any]) -> Hop:
