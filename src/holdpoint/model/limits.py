@@ -202,3 +202,12 @@ REPLICA_AVOID_S: Final = 10.0  # chosen: a server that could not be connected to
 REPLICA_WAIT_S: Final = 8.0  # chosen: below the 10 s after which many clients give up connecting
 REPLICA_MARKS_MAX: Final = 256  # chosen: positions of a replica that has stopped applying
 REPLICA_SKEW_MAX_S: Final = 1.0  # chosen: a commit from further in the future tells of wrong clocks
+
+# --- access verify --------------------------------------------------------------------------------
+VERIFY_STATEMENT_S: Final = 60.0  # chosen: one question about one role; 10,000 tables take some 1 s
+VERIFY_LOCK_S: Final = 1.0  # chosen: what others lock is not waited for longer
+VERIFY_LISTED_MAX: Final = 200  # chosen: objects that one finding or one list names
+VERIFY_LARGE_OBJECTS_MAX: Final = 100_000  # chosen: with an access list of their own, looked at
+VERIFY_TRIES_MAX: Final = 400  # chosen: statements tried as one role; more objects are sampled
+VERIFY_TRY_S: Final = 2.0  # chosen: one of them; none has rows to look for
+VERIFY_TRY_LOCK_S: Final = 0.2  # chosen: trying never queues in front of an application for longer
