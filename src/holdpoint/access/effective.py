@@ -1,0 +1,471 @@
+"""What a role may do in a database, asked of the server itself: not of our notes, nor of plans.
+
+``read_effective`` gives facts about the role and every object that differs from ``Bounds``: what it
+must have there, and what it may have besides. Which of it is drift is decided in ``drift``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import psycopg
+
+from holdpoint.access import effective_indirect as indirect
+from holdpoint.access import effective_queries as queries
+from holdpoint.access.desired import On
+from holdpoint.model import limits
+
+PUBLIC_OID: Final = 0
+SETTINGS: Final = (
+    "-c search_path= -c default_transaction_read_only=on "
+    "-c default_transaction_isolation=repeatable\\ read "
+    f"-c statement_timeout={int(limits.VERIFY_STATEMENT_S * 1000)} "
+    f"-c lock_timeout={int(limits.VERIFY_LOCK_S * 1000)} -c jit=off "
+    "-c max_parallel_workers_per_gather=0 -c client_encoding=UTF8 "
+    "-c standard_conforming_strings=on"
+)
+"""What a connection that reads privileges starts with: no name means what a user has defined."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of an access list: ``grantee`` is a role's oid, 0 for PUBLIC."""
+
+    grantee: int
+    privilege: str
+    grantable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One object where the role has not what it must, or more than it may.
+
+    ``entries`` are those of its access list that give the role anything. ``owner`` is an oid.
+    ``reachable`` is False when the schema does not let the role in.
+    """
+
+    on: On
+    schema: str
+    name: str
+    column: str = ""
+    relkind: str = ""
+    missing: tuple[str, ...] = ()
+    surplus: tuple[str, ...] = ()
+    owner: int = 0
+    entries: tuple[Entry, ...] = ()
+    reachable: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reached:
+    """A role that the role is a member of, straight or through others.
+
+    ``via`` is the member by which it is reached (an oid). ``inherits``: its rights count without
+    more; ``sets``: SET ROLE is possible; ``admin``: it may be given to anybody, the role itself
+    too. ``powers`` are attributes that SET ROLE would bring.
+    """
+
+    oid: int
+    name: str
+    via: int
+    inherits: bool
+    sets: bool
+    admin: bool
+    powers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """Another role that can act as the role; ``valid_until`` in seconds since 1970, None forever.
+
+    ``acts`` is False for one that may only give it to others.
+    """
+
+    name: str
+    login: bool
+    valid_until: float | None
+    expired: bool
+    createrole: bool
+    acts: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A line of ``ALTER ROLE`` or ``ALTER DATABASE … SET``, as the catalog has it."""
+
+    every_role: bool
+    every_database: bool
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """Objects of one kind that a role owns: how many, and the first names."""
+
+    owner: int
+    in_database: bool
+    kind: str
+    number: int
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultEntry:
+    """What new objects of ``maker`` (in ``schema``; empty: anywhere) will give."""
+
+    maker: str
+    schema: str
+    kind: str  # pg_default_acl.defaclobjtype: r S f T n L
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """A view, or a relation with rules, that leads to a table which the role may not use itself."""
+
+    schema: str
+    name: str
+    relkind: str
+    owner: str
+    end_schema: str
+    end_name: str
+    reads: bool
+    writes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unprotected:
+    """A table whose policies do not hold for the role; ``enabled`` False when switched off."""
+
+    schema: str
+    name: str
+    enabled: bool
+    policies: int
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """A right on something that no configuration grants; ``number`` objects, named by the first."""
+
+    kind: str
+    name: str
+    entry: Entry
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Function:
+    """A function that is missing, or by which more can be done than the role may."""
+
+    schema: str
+    name: str
+    wanted: bool
+    definer: bool
+    kept: bool
+    untrusted: str
+    stable: bool
+    owner: str
+    owner_super: bool
+    pathless: bool
+    have: bool
+    reachable: bool
+    extension: str
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseRights:
+    """What the role may do with one database of the server."""
+
+    name: str
+    privileges: tuple[str, ...]
+    entries: tuple[Entry, ...]
+    current: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleFacts:
+    """The role as ``pg_roles`` has it, and the server that was asked.
+
+    ``powers`` are the attributes that no tier gives. ``reader`` is who asked.
+    """
+
+    oid: int
+    name: str
+    powers: tuple[str, ...]
+    inherit: bool
+    login: bool
+    connection_limit: int
+    valid_until: float | None
+    reader: str
+    database: str
+    in_recovery: bool
+    version: int
+    lo_compat: bool
+    event_triggers: int
+    reach: tuple[Reached, ...] = ()
+    members: tuple[Member, ...] = ()
+    settings: tuple[Setting, ...] = ()
+
+    @property
+    def superuser(self) -> bool:
+        """Whether no check applies."""
+        return "superuser" in self.powers
+
+    def named(self, oid: int) -> str:
+        """The name of a role that is reached; empty for PUBLIC."""
+        if oid == self.oid:
+            return self.name
+        return next((each.name for each in self.reach if each.oid == oid), "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What a role must have, object by object, and what it may have on any (``usual``).
+
+    All are masks as ``effective_queries`` numbers them. ``functions`` must be callable.
+    """
+
+    tables: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    columns: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
+    sequences: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    schemas: Mapping[str, int] = field(default_factory=dict)
+    functions: frozenset[tuple[str, str]] = frozenset()
+    usual_tables: int = 0
+    usual_sequences: int = 0
+    usual_schemas: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effective:
+    """Everything that was asked about one role in one database."""
+
+    role: RoleFacts
+    differences: tuple[Difference, ...]
+    functions: tuple[Function, ...]
+    databases: tuple[DatabaseRights, ...]
+    owned: tuple[Owned, ...]
+    owned_elsewhere: tuple[tuple[str, int], ...]
+    defaults: tuple[DefaultEntry, ...]
+    leads: tuple[Lead, ...]
+    unprotected: tuple[Unprotected, ...]
+    others: tuple[Other, ...]
+
+
+POWERS: Final = ("superuser", "createrole", "createdb", "replication", "bypassrls")
+Connection = psycopg.AsyncConnection[Any]
+
+
+async def read_role(connection: Connection, role: str) -> RoleFacts | None:
+    """Return the facts about a role, with the roles above and below it; None if there is none."""
+    rows = await _rows(connection, queries.ROLE, {"role": role})
+    if not rows:
+        return None
+    (oid, name, superuser, inherit, createrole, createdb, login, replication, bypassrls, limit,
+     until, reader, database, in_recovery, version, lo_compat, triggers) = rows[0]  # fmt: skip
+    me = {"me": oid}
+    # Before 16 whoever is a member may SET ROLE; since then the membership says whether.
+    set_role = "SET" if version >= 160000 else "MEMBER"
+    reach = await _rows(connection, queries.REACH.replace("{set}", set_role), me)
+    acts = "m.inherit_option OR m.set_option" if version >= 160000 else "true"
+    members = await _rows(connection, queries.MEMBERS.replace("{acts}", acts), me)
+    settings = await _rows(connection, queries.SETTINGS, me)
+    return RoleFacts(
+        oid=oid,
+        name=name,
+        powers=_powers(superuser, createrole, createdb, replication, bypassrls),
+        inherit=inherit,
+        login=login,
+        connection_limit=limit,
+        valid_until=until,
+        reader=reader,
+        database=database,
+        in_recovery=in_recovery,
+        version=version,
+        lo_compat=lo_compat,
+        event_triggers=triggers,
+        reach=tuple(_reached(row) for row in reach),
+        members=tuple(
+            Member(
+                name=row[0],
+                login=row[1],
+                valid_until=row[2],
+                expired=bool(row[3]),
+                createrole=row[4],
+                acts=row[5],
+            )
+            for row in members
+        ),  # fmt: skip
+        settings=tuple(Setting(row[0], row[1], *_assigned(row[2])) for row in settings),
+    )
+
+
+def _powers(*has: bool) -> tuple[str, ...]:
+    return tuple(name for name, held in zip(POWERS, has, strict=True) if held)
+
+
+def _reached(row: tuple[Any, ...]) -> Reached:
+    return Reached(
+        oid=row[0], name=row[1], via=row[2], powers=_powers(*row[3:8]),
+        inherits=row[8], sets=row[9], admin=row[10],
+    )  # fmt: skip
+
+
+def _assigned(line: str) -> tuple[str, str]:
+    name, _, value = line.partition("=")
+    return name, value
+
+
+async def read_effective(connection: Connection, role: RoleFacts, bounds: Bounds) -> Effective:
+    """Return what differs from ``bounds``; one query for each class of objects."""
+    others = [each.oid for each in role.reach if each.inherits or each.sets or each.admin]
+    # Who could act: the role itself, and roles whose rights it has only after SET ROLE.
+    could = [each.oid for each in role.reach if not each.inherits and (each.sets or each.admin)]
+    values: dict[str, Any] = {
+        "me": role.oid,
+        "who": [role.oid, *could],
+        "acts": others,
+        "reach": [role.oid, *others],
+        "listed": limits.VERIFY_LISTED_MAX,
+        "looked": limits.VERIFY_LARGE_OBJECTS_MAX,
+    }
+    functions = {
+        "nsp": [schema for schema, _ in bounds.functions],
+        "fun": [name for _, name in bounds.functions],
+    }
+    ask = _Asking(connection, values)
+    return Effective(
+        role=role,
+        differences=await _differences(ask, bounds, role.version),
+        functions=tuple(
+            Function(
+                schema=row[0], name=row[1], wanted=row[2], definer=row[3], kept=row[4],
+                untrusted=row[5], stable=row[6], owner=row[7], owner_super=row[8],
+                pathless=row[9], have=row[10], reachable=bool(row[11]), extension=row[12] or "",
+                entries=_entries(row[13]),
+            )
+            for row in await ask(queries.FUNCTIONS, functions)
+        ),
+        databases=tuple(
+            DatabaseRights(
+                name=row[0],
+                privileges=queries.names_of(row[1] or 0, queries.DATABASE_BITS),
+                entries=_entries(row[2]),
+                current=row[3],
+            )
+            for row in await ask(queries.DATABASE)
+        ),
+        owned=_owned(await ask(indirect.OWNED)),
+        owned_elsewhere=tuple((row[0], row[1]) for row in await ask(indirect.OWNED_ELSEWHERE)),
+        defaults=tuple(
+            DefaultEntry(row[0], row[1], row[2], Entry(row[3], row[4], row[5]))
+            for row in await ask(indirect.DEFAULTS)
+        ),
+        leads=tuple(Lead(*row) for row in await ask(indirect.LEADS)),
+        unprotected=tuple(Unprotected(*row) for row in await ask(indirect.POLICIES)),
+        others=tuple(
+            Other(row[0], row[1], Entry(row[2], row[3], row[4]), row[5])
+            for row in await ask(indirect.others(role.version))
+        ),
+    )  # fmt: skip
+
+
+class _Asking:
+    """Asks about one role: the values that every query takes, and those of each."""
+
+    def __init__(self, connection: Connection, values: Mapping[str, Any]) -> None:
+        self._connection = connection
+        self._values = values
+
+    async def __call__(
+        self, query: str, more: Mapping[str, Any] | None = None
+    ) -> list[tuple[Any, ...]]:
+        return await _rows(self._connection, query, {**self._values, **(more or {})})
+
+
+async def _differences(ask: _Asking, bounds: Bounds, version: int) -> tuple[Difference, ...]:
+    """Every object of the classes that a configuration can grant on."""
+    tables = {**_wanted(bounds.tables), "usual": bounds.usual_tables}
+    found = [
+        Difference(
+            on=On.TABLE, schema=row[0], name=row[1], relkind=row[2],
+            missing=queries.names_of(row[3], queries.TABLE_BITS),
+            surplus=queries.names_of(row[4], queries.TABLE_BITS),
+            owner=row[5], entries=_entries(row[6]), reachable=bool(row[7]),
+        )
+        for row in await ask(queries.tables(version), tables)
+    ]  # fmt: skip
+    columns = {
+        "col_nsp": [schema for schema, _, _ in bounds.columns],
+        "col_rel": [name for _, name, _ in bounds.columns],
+        "col": [column for _, _, column in bounds.columns],
+        "mask": list(bounds.columns.values()),
+    }
+    found += [
+        Difference(
+            on=On.TABLE, schema=row[0], name=row[1], column=row[2],
+            missing=queries.names_of(row[3], queries.COLUMN_BITS),
+            surplus=queries.names_of(row[4], queries.COLUMN_BITS),
+            entries=_entries(row[5]),
+        )
+        for row in await ask(queries.columns(version), {**tables, **columns})
+    ]  # fmt: skip
+    sequences = {**_wanted(bounds.sequences), "usual": bounds.usual_sequences}
+    found += [
+        Difference(
+            on=On.SEQUENCE, schema=row[0], name=row[1],
+            missing=queries.names_of(row[2], queries.SEQUENCE_BITS),
+            surplus=queries.names_of(row[3], queries.SEQUENCE_BITS),
+            owner=row[4], entries=_entries(row[5]),
+        )
+        for row in await ask(queries.SEQUENCES, sequences)
+    ]  # fmt: skip
+    schemas = {
+        "nsp": list(bounds.schemas),
+        "rel": [""] * len(bounds.schemas),
+        "need": list(bounds.schemas.values()),
+        "usual": bounds.usual_schemas,
+    }
+    found += [
+        Difference(
+            on=On.SCHEMA, schema="", name=row[0],
+            missing=queries.names_of(row[1], queries.SCHEMA_BITS),
+            surplus=queries.names_of(row[2], queries.SCHEMA_BITS),
+            owner=row[3], entries=_entries(row[4]),
+        )
+        for row in await ask(queries.SCHEMAS, schemas)
+    ]  # fmt: skip
+    return tuple(found)
+
+
+def _wanted(masks: Mapping[tuple[str, str], int]) -> dict[str, list[Any]]:
+    return {
+        "nsp": [schema for schema, _ in masks],
+        "rel": [name for _, name in masks],
+        "need": list(masks.values()),
+    }
+
+
+def _entries(rows: Sequence[Sequence[Any]] | None) -> tuple[Entry, ...]:
+    return tuple(Entry(*row) for row in rows or ())
+
+
+def _owned(rows: Sequence[tuple[Any, ...]]) -> tuple[Owned, ...]:
+    """Rows are sorted by owner and kind."""
+    found: dict[tuple[int, bool, str, int], list[str]] = {}
+    for owner, here, kind, identity, number in rows:
+        found.setdefault((owner, here, kind, number), []).append(identity)
+    return tuple(
+        Owned(owner, here, kind, number, tuple(names))
+        for (owner, here, kind, number), names in found.items()
+    )
+
+
+async def _rows(
+    connection: Connection, query: str, values: Mapping[str, Any]
+) -> list[tuple[Any, ...]]:
+    cursor = await connection.execute(query.encode(), values)
+    return await cursor.fetchall()
