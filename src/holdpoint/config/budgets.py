@@ -38,11 +38,11 @@ def read_budgets(
         table, whole = checked(BudgetRuleTable, member, path, notes)
         if table is None:
             continue
-        rule = BudgetRule(
-            agents=read_patterns(table.agents, (*path, "agents"), notes),
-            tasks=read_patterns(table.tasks, (*path, "tasks"), notes),
-            targets=read_patterns(table.targets, (*path, "targets"), notes),
-            tiers=read_patterns(table.tiers, (*path, "tiers"), notes),
+        rule = BudgetRule(  # an empty list means all: the budget then counts for more
+            agents=read_patterns(table.agents or None, (*path, "agents"), notes),
+            tasks=read_patterns(table.tasks or None, (*path, "tasks"), notes),
+            targets=read_patterns(table.targets or None, (*path, "targets"), notes),
+            tiers=read_patterns(table.tiers or None, (*path, "tiers"), notes),
             budget=_budget(table, path, notes, whole=whole),
         )
         _check_names(rule, targets, path, notes)

@@ -128,6 +128,7 @@ class TierTable(Table):
     url: Words
     password: str | None = None
     probe_url: str = ""
+    environment: str | None = None
     replica: bool | None = None
     lag_over: str | None = None
     when_lagging: str | None = None

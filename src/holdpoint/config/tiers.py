@@ -32,10 +32,13 @@ def read_tier(
     urls = _read_urls(table, access, path, base, notes)
     if table.probe_url:
         check_url(table.probe_url, (*path, "probe_url"), notes)
+    if table.environment is not None and not table.environment.strip():
+        notes.problem((*path, "environment"), "the environment is empty", "leave it out")
     lag_max_s = read_limit_s(table.lag_over, (*path, "lag_over"), notes)
     return Tier(
         name=name,
         access=access,
+        environment=table.environment or "",
         url_source=urls[0],
         more_sources=urls[1:],
         password_source=_read_password(table, path, base, notes),

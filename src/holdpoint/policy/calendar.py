@@ -30,6 +30,21 @@ def read_business_hours(text: str) -> BusinessHours:
     )
 
 
+def hours_words(hours: BusinessHours) -> str:
+    """``Mon-Fri 08:00-18:00``: what ``read_business_hours`` reads as the same hours."""
+    runs: list[list[int]] = []
+    for day in sorted(hours.days):
+        if runs and runs[-1][-1] == day - 1:
+            runs[-1].append(day)
+        else:
+            runs.append([day])
+    names = [
+        DAYS[run[0]].title() + (f"-{DAYS[run[-1]].title()}" if run[1:] else "") for run in runs
+    ]
+    end = "24:00" if hours.end == time() else f"{hours.end:%H:%M}"
+    return f"{','.join(names)} {hours.start:%H:%M}-{end}"
+
+
 def _read_days(part: str) -> set[int]:
     """``mon`` or ``fri-mon``, as numbers from 0 = Monday."""
     first, dash, last = part.partition("-")

@@ -2,20 +2,26 @@
 
 Pure: the moment is an argument. A tier that people gave to a task is open to it whatever the
 configuration's allowances say of the agent; its own expiry ends it.
+
+Hours are by the clock on the target's wall: an hour that summer time skips never comes, one that
+comes twice counts twice.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 from fnmatch import fnmatchcase
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from holdpoint.model.finding import Finding
 from holdpoint.model.target import Allowance, Target, Tier
 from holdpoint.model.task import Login
-from holdpoint.policy.calendar import within
+from holdpoint.policy.calendar import hours_words, within
+from holdpoint.policy.words import quoted
 
-NO_TIER = "HP8013"
+NO_TIER: Final = "HP8013"
+SESSION_ENDED: Final = "HP8017"
 
 
 class NoTier(Exception):
@@ -70,20 +76,83 @@ def how_to_ask(path: str) -> str:
     return f"ask for it: `holdpoint task request {path} --reason ...`; a person answers"
 
 
+def no_longer(target: Target, tier: Tier, login: Login, at: datetime) -> Finding | None:
+    """Return why a session in the tier must end now, or None: it may go on."""
+    if may_use(target, tier, login.agent, login.task, login.tiers, at):
+        return None
+    return Finding(
+        code=SESSION_ENDED,
+        message=f"{_whom(login)} may no longer use {_path(target, tier)}",
+        detail=_closed(target, tier, login) or "the configuration has it for others",
+        hint=how_to_ask(f"{target.name}/{tier.name}"),
+    )
+
+
+def who_words(target: Target, tier: Tier) -> str:
+    """Who may use a tier and when, for people: ``every agent`` or all allowances."""
+    if not tier.allowances:
+        return "every agent"
+    return "; ".join(_allowance_words(each, target) for each in tier.allowances)
+
+
+def _allowance_words(allowance: Allowance, target: Target) -> str:
+    agents = ", ".join(quoted(each) for each in allowance.agents) or "every agent"
+    tasks = ", ".join(quoted(each) for each in allowance.tasks)
+    when = _when(allowance, target)
+    return agents + (f" for tasks {tasks}" if tasks else "") + (f" ({when})" if when else "")
+
+
+def _when(allowance: Allowance, target: Target) -> str:
+    """``Mon-Fri 08:00-18:00 Europe/Berlin, from 2026-11-01 00:00``; empty for any time."""
+    zone = ZoneInfo(target.timezone)
+    words: list[str] = []
+    if allowance.hours is not None:
+        words.append(hours_words(allowance.hours))
+    if allowance.start is not None:
+        words.append(f"from {allowance.start.astimezone(zone):%Y-%m-%d %H:%M}")
+    if allowance.end is not None:
+        words.append(f"until {allowance.end.astimezone(zone):%Y-%m-%d %H:%M}")
+    return f"{', '.join(words)} {target.timezone}" if words else ""
+
+
+def _closed(target: Target, tier: Tier, login: Login) -> str:
+    """When the tier is open to the login, empty where it is never."""
+    windows = [
+        _when(each, target)
+        for each in tier.allowances
+        if fits(each.agents, login.agent) and fits(each.tasks, login.task)
+    ]
+    return f"{_path(target, tier)} is open to it {' or '.join(windows)}" if windows else ""
+
+
+def _whom(login: Login) -> str:
+    agent = f"agent {quoted(login.agent)}"
+    return f"task {quoted(login.task)} of {agent}" if login.task else agent
+
+
+def _path(target: Target, tier: Tier) -> str:
+    return quoted(f"{target.name}/{tier.name}")
+
+
 def _no_tier(target: Target, name: str, login: Login, mine: list[Tier]) -> Finding:
-    offered = ", ".join(f"`{target.name}/{tier.name}`" for tier in mine) or "none now"
-    wanted = f"tier `{name}`" if name else "any tier"
+    """HP8013: what the agent may use instead, when, and how to ask."""
+    offered = ", ".join(_path(target, tier) for tier in mine) or "no tier of it now"
     known = target.tier(name) if name else None
-    path = f"{target.name}/{name or 'TIER'}"
-    hint = how_to_ask(path)
     if name and known is None:
-        hint = "a tier's name stands after the target's: `target/tier`"
-    whom = f"task `{login.task}` of agent `{login.agent}`" if login.task else f"`{login.agent}`"
+        return Finding(
+            code=NO_TIER,
+            message=f"target {quoted(target.name)} has no tier {quoted(name)}",
+            detail=f"{_whom(login)} may use {offered}",
+            hint="the tier stands behind the target: `target/tier`; "
+            "without one, it is the least that you may use",
+        )
+    what = f"tier {quoted(name)}" if name else "any tier"
+    windows = [_closed(target, tier, login) for tier in target.tiers if known in (None, tier)]
+    later = [words for words in windows if words]
     return Finding(
         code=NO_TIER,
-        message=f"{whom} may not use {wanted} of target `{target.name}`"
-        if known is not None or not name
-        else f"target `{target.name}` has no tier `{name}`",
-        detail=f"it may use {offered}",
-        hint=hint,
+        message=f"{_whom(login)} may not use {what} of target {quoted(target.name)}"
+        + (" now" if later else ""),
+        detail="; ".join([*later, f"it may use {offered}"]),
+        hint=how_to_ask(f"{target.name}/{name or 'TIER'}"),
     )

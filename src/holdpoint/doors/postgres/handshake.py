@@ -18,6 +18,7 @@ from holdpoint.doors.postgres.channel import Channel
 from holdpoint.model.target import Target, Tier
 from holdpoint.model.task import Barred, Login
 from holdpoint.policy.tiers import NoTier, choose
+from holdpoint.policy.words import quoted
 from holdpoint.wire.postgres import frames, messages, scram, startup
 from holdpoint.wire.postgres.errors import (
     INVALID_AUTHORIZATION,
@@ -183,7 +184,7 @@ def _place(checked: startup.Checked, login: Login, keeper: Gatekeeper) -> tuple[
     if target is None:
         known = ", ".join(f"`{each}`" for each in sorted(keeper.targets))
         raise ProtocolError(
-            f"target `{name}` does not exist",
+            f"target {quoted(name)} does not exist",
             UNKNOWN_DATABASE,
             f"connect to one of {known}, or with a tier such as `target/tier`",
         )
