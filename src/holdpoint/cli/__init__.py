@@ -34,6 +34,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "hold": Entry("Decide", "hold", "hold", "List, approve or reject held statements"),
     "access": Entry("Who", "access", "access", "Plan, apply, verify what the database gives"),
     "agent": Entry("Who", "agent", "agent", "Add and revoke agents"),
+    "task": Entry("Who", "task", "task", "Give agents tasks, and tiers for a time"),
     "person": Entry("Who", "person", "person", "Add and remove people who may answer"),
     "audit": Entry("Prove", "audit", "audit", "Show, export and verify the trail"),
 }

@@ -82,11 +82,8 @@ def _from_file() -> dict[str, str]:
 def _server(url: str | None, token: str | None, plain_http: bool) -> Server:
     """The server from options and environment, then from the credentials file."""
     stored = {} if url and token else _from_file()
-    url = (url or stored.get("url") or DEFAULT_URL).rstrip("/")
+    url = address(url or stored.get("url") or DEFAULT_URL)
     token = token or stored.get("token") or ""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path:
-        fail(EXIT_USAGE, f"`{url}` is not an address like `{DEFAULT_URL}`")
     if token.startswith(_AGENT):
         fail(EXIT_USAGE, "this is an agent's credential; agents cannot see or answer holds")
     if not token.startswith(_PERSON):
@@ -96,29 +93,50 @@ def _server(url: str | None, token: str | None, plain_http: bool) -> Server:
             "make one with `holdpoint person add NAME --token`; give it in HOLDPOINT_TOKEN "
             f"or as `token` in `{credentials_path()}`",
         )
-    if parts.scheme == "http" and parts.hostname not in _LOOPBACK and not plain_http:
-        fail(
-            EXIT_USAGE,
-            f"your token would travel to `{parts.hostname}` unprotected",
-            "use an https address or a tunnel, or accept it with `--plain-http`",
-        )
+    check_protected(url, plain_http)
     return Server(url=url, token=token)
 
 
+def address(url: str) -> str:
+    """A server's address without a slash at its end; ends the command if it is none."""
+    url = url.rstrip("/")
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path:
+        fail(EXIT_USAGE, f"`{visible(url)}` is not an address like `{DEFAULT_URL}`")
+    return url
+
+
+def check_protected(url: str, plain_http: bool) -> None:
+    """End the command if a credential would leave this machine in the clear."""
+    parts = urlsplit(url)
+    if parts.scheme == "http" and parts.hostname not in _LOOPBACK and not plain_http:
+        fail(
+            EXIT_USAGE,
+            f"your credential would travel to `{parts.hostname}` unprotected",
+            "use an https address or a tunnel, or accept it with `--plain-http`",
+        )
+
+
 def _ask(server: Server, method: str, path: str, body: dict[str, str] | None = None) -> Any:
+    return ask(server.url, f"Bearer {server.token}", method, path, body)
+
+
+def ask(
+    url: str, authorization: str, method: str, path: str, body: dict[str, Any] | None = None
+) -> Any:
     """One request; the answer's JSON. Ends the command with words when there is none."""
     import httpx2
 
-    loopback = urlsplit(server.url).hostname in _LOOPBACK
-    headers = {"authorization": f"Bearer {server.token}"}
+    loopback = urlsplit(url).hostname in _LOOPBACK
+    headers = {"authorization": authorization}
     try:
         # A proxy from the environment has no business between us and our own machine.
         with httpx2.Client(timeout=TIMEOUT_S, trust_env=not loopback) as client:
-            answer = client.request(method, server.url + path, headers=headers, json=body)
+            answer = client.request(method, url + path, headers=headers, json=body)
     except httpx2.HTTPError as error:
         fail(
             EXIT_UNREACHABLE,
-            f"the server at `{server.url}` cannot be reached: {str(error).lower()}",
+            f"the server at `{url}` cannot be reached: {str(error).lower()}",
             "is `holdpoint serve` running there? `--url` or HOLDPOINT_URL names another",
         )
     try:
@@ -128,7 +146,7 @@ def _ask(server: Server, method: str, path: str, body: dict[str, str] | None = N
     if not isinstance(document, dict) or "ok" not in document:
         fail(
             EXIT_UNREACHABLE,
-            f"what answers at `{server.url}` is not Holdpoint (status {answer.status_code})",
+            f"what answers at `{url}` is not Holdpoint (status {answer.status_code})",
         )
     if not document["ok"]:
         message, hint = str(document.get("error", "")), str(document.get("hint", ""))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -23,6 +22,7 @@ from holdpoint.audit.record import CanonicalError, canonical_bytes
 from holdpoint.engine import answering
 from holdpoint.engine.answering import AnswerRefused
 from holdpoint.engine.changes import Changes, Subscription
+from holdpoint.engine.ids import new_id
 from holdpoint.engine.recorder import Recorder, TrailUnavailable
 from holdpoint.model import limits
 from holdpoint.model.hold import Answer, Approval, Hold, HoldState
@@ -32,10 +32,6 @@ from holdpoint.store import holds as rows
 from holdpoint.store.times import to_us
 
 __all__ = ["AnswerRefused", "HoldBook", "HoldRefused"]
-
-ID_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32: no I, L, O, U
-ID_DIGITS: Final = 6  # a billion ids: short enough to be read out, checked for collisions
-ID_TRIES_MAX: Final = 20
 
 #: Ends that ``HoldBook.end`` may set: the others come from answers and claims.
 ENDS: Final = frozenset(
@@ -233,12 +229,11 @@ def _refuse_if_full(connection: Connection, agent: str) -> None:
 
 
 def _new_id(connection: Connection) -> str:
-    """Return an id that no hold has: `h-` and six digits that survive being read out loud."""
-    for _ in range(ID_TRIES_MAX):
-        digits = "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_DIGITS))
-        if rows.get(connection, f"h-{digits}") is None:
-            return f"h-{digits}"
-    raise HoldRefused("no free hold id was found: archive the store and begin a new one")
+    """Return an id that no hold has."""
+    found = new_id("h-", lambda each: rows.get(connection, each) is not None)
+    if found is None:
+        raise HoldRefused("no free hold id was found: archive the store and begin a new one")
+    return found
 
 
 def _held_body(hold: Hold) -> dict[str, Any]:

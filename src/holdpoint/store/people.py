@@ -144,6 +144,12 @@ def is_revoked(connection: Connection, name: str) -> bool:
     return connection.execute(wanted).scalar() is not None
 
 
+def is_person(connection: Connection, name: str) -> bool:
+    """Tell whether a person, revoked or not, has this name in any spelling."""
+    wanted = select(PEOPLE.c.name).where(PEOPLE.c.folded_name == folded(name))
+    return connection.execute(wanted).first() is not None
+
+
 def _link_owner(connection: Connection, token_sha256: str, at: datetime) -> Person | None:
     wanted = (
         select(PEOPLE)
