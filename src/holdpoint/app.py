@@ -192,7 +192,12 @@ async def _postgres(
             counter = None
             if exact_s is not None and replica is not None and replica.name != tier.name:
                 counter = prober_of(target, replica)
-            prober = DatabaseProber(lambda: probe_url_of(tier), exact_s=exact_s, counter=counter)
+            prober = DatabaseProber(
+                lambda: probe_url_of(tier),
+                exact_s=exact_s,
+                counter=counter,
+                settings=tier.settings,
+            )
             probers[target, tier.name] = prober
         return prober
 
@@ -201,7 +206,8 @@ async def _postgres(
     def catalogs_of(target: str, tier: Tier) -> CatalogKeeper:
         found = catalogs.get((target, tier.name))
         if found is None:
-            found = catalogs[target, tier.name] = CatalogKeeper(lambda: url_of(tier))
+            found = CatalogKeeper(lambda: url_of(tier), settings=tier.settings)
+            catalogs[target, tier.name] = found
             found.subscribe(_set_apart)
         return found
 

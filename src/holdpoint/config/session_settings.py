@@ -8,6 +8,7 @@ from typing import Any, Final
 from holdpoint.config.locate import Path
 from holdpoint.config.problems import Notes
 from holdpoint.model.limits import SETTING_CHARS_MAX
+from holdpoint.sql.settings import judge_setting
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)?", re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -16,6 +17,7 @@ _ROLE: Final = "the URL's user is whom sessions act as"
 _READ: Final = "the gate reads statements as it stands; leave it out"
 _SAFE: Final = "it takes away what holds agents to their tier; leave it out"
 _ACCESS: Final = "`access` says whether a session may write"
+_PATH: Final = "leave `pg_catalog` out of it, or first in it; leave `pg_temp` out"
 # Settings that the gate sets itself, or that what it reads, counts or enforces rests on.
 _NOT_HERE: Final = {
     "allow_system_table_mods": _SAFE,
@@ -59,6 +61,8 @@ def read_settings(table: dict[str, Any], path: Path, notes: Notes) -> tuple[tupl
             notes.problem(place, f"`{written}` is not set here", _NOT_HERE[name])
         elif name.startswith("holdpoint."):
             notes.problem(place, f"`{written}` is the gate's own", "leave it out")
+        elif name == "search_path" and judge_setting(name, [text]).effect is not None:
+            notes.problem(place, "the search path could hide names of `pg_catalog`", _PATH)
         elif name in found:
             notes.problem(place, f"`{written}` stands twice")
         if not isinstance(value, str | bool | int | float):

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import psycopg
 
 from holdpoint.engine.catalogs import CatalogUnavailable, read_catalog, read_mark
-from holdpoint.engine.probes import conninfo_of
+from holdpoint.engine.probes import conninfo_of, options_of
 from holdpoint.engine.secrets_command import apart
 from holdpoint.model import limits
 from holdpoint.model.upstream import UpstreamUrl
@@ -42,8 +42,13 @@ class CatalogKeeper:
         *,
         clock: Callable[[], float] = time.monotonic,
         check_s: float = limits.CATALOG_CHECK_S,
+        settings: Sequence[tuple[str, str]] = (),
     ) -> None:
-        """``check_s``: seconds from one check of the mark to the next, at least."""
+        """``check_s``: seconds from one check of the mark to the next, at least.
+
+        ``settings`` are those that sessions start with: a search path makes names mean others.
+        """
+        self._options = options_of(settings)
         self._url_of = url_of  # raises ``ValueError`` with words when there is no URL
         self._place = "the database"
         self._clock = clock
@@ -213,6 +218,7 @@ class CatalogKeeper:
             conninfo_of(url),
             application_name="holdpoint catalog",
             client_encoding="UTF8",
+            options=self._options,
             connect_timeout=max(2, int(limits.UPSTREAM_CONNECT_TIMEOUT_S)),
             keepalives_idle=limits.CATALOG_KEEPALIVE_S,
             keepalives_interval=limits.CATALOG_KEEPALIVE_S,

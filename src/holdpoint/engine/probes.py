@@ -8,7 +8,8 @@ UNKNOWN, never zero.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import re
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -105,8 +106,10 @@ class DatabaseProber:
         *,
         exact_s: float | None = None,
         counter: DatabaseProber | None = None,
+        settings: Sequence[tuple[str, str]] = (),
     ) -> None:
         self._url_of = url_of
+        self._options = f"{options_of(settings)} {SETTINGS}"  # of two, the last one counts
         self._exact_s = exact_s
         self._counter = counter
         self._idle: psycopg.AsyncConnection[Any] | None = None
@@ -345,7 +348,7 @@ class DatabaseProber:
     async def _connect(self) -> psycopg.AsyncConnection[Any]:
         return await psycopg.AsyncConnection.connect(
             conninfo_of(await apart(self._url_of)),
-            options=SETTINGS,
+            options=self._options,
             application_name="holdpoint probe",
             connect_timeout=max(2, int(limits.PROBE_TIMEOUT_S)),
             autocommit=True,
@@ -432,6 +435,13 @@ def conninfo_of(url: UpstreamUrl) -> str:
         sslmode=url.sslmode.value,
         **({"channel_binding": binding} if binding else {}),
         **{name: value for name, value in optional.items() if value},
+    )
+
+
+def options_of(settings: Sequence[tuple[str, str]]) -> str:
+    """Return settings as libpq's ``options`` (manual, section 34.1.2), for drivers."""
+    return " ".join(
+        "-c " + re.sub(r"([\\\s])", r"\\\1", f"{name}={value}") for name, value in settings
     )
 
 

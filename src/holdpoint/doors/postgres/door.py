@@ -157,7 +157,7 @@ class PostgresDoor:
 
         The way that is returned is open: whoever ends the session must call its ``closed``.
         """
-        settings = dict(arrival.settings)
+        settings = {**arrival.settings, **dict(arrival.tier.settings), **_told(arrival)}
         if arrival.tier.access is AccessLevel.READ_ONLY:
             settings.update(READ_ONLY_SETTINGS)
         place = f"tier `{arrival.tier.name}` of target `{arrival.target.name}`"
@@ -212,7 +212,7 @@ class PostgresDoor:
             lambda: self._defined(arrival.target.name),
         )
         self._sessions[(pid, key)] = session
-        for name, value in server.parameters.items():
+        for name, value in {**server.parameters, **_told(arrival)}.items():
             channel.write(messages.parameter_status(name, value))
         channel.write(messages.backend_key_data(pid, key) + messages.ready_for_query())
         session.start(channel.open_transport)
@@ -330,6 +330,15 @@ def _unreachable(message: str) -> ProtocolError:
     return ProtocolError(
         message, CONNECTION_FAILURE, "the operator can find out with `holdpoint doctor`"
     )
+
+
+def _told(arrival: Arrival) -> dict[str, str]:
+    """What a session is told about itself: ``SHOW holdpoint.tier``. Nothing of ours believes it."""
+    return {
+        "holdpoint.tier": f"{arrival.target.name}/{arrival.tier.name}",
+        "holdpoint.access": arrival.tier.access.value,
+        "holdpoint.task": arrival.task,
+    }
 
 
 def _opened(session_id: str, arrival: Arrival, server: Upstream, peer: str) -> dict[str, Any]:
