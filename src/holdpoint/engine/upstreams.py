@@ -33,20 +33,43 @@ def _nothing_of(_: str) -> None:
     """Do nothing."""
 
 
+def _no_objection() -> None:
+    """Object to nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objection:
+    """Why nothing may run over a way now, and for how long that may be waited for.
+
+    ``final`` ends the sessions; otherwise their statements wait up to ``wait_s`` seconds for it to
+    pass, and are refused then.
+    """
+
+    finding: Finding
+    final: bool = False
+    wait_s: float = 0.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
     """One way into a tier: a server and a role.
 
     ``note`` is for the agent (how far a replica is behind), empty for none. ``opened`` is called
     when a session uses it, ``closed`` when that session is over or never began (perhaps more than
-    once); ``failed`` when it could not be connected to, with the reason.
+    once); ``failed`` when it could not be connected to, with the reason. ``objection`` says why
+    nothing may run over it now, None when it may; it is asked every second and must not wait.
+    ``recovery`` demands a server in recovery (a replica) or not (a primary), None takes either.
+    ``lag_s`` is how far it is behind at most, None when that is not known.
     """
 
     url: UpstreamUrl
     note: str = ""
+    recovery: bool | None = None
+    lag_s: float | None = None
     opened: Callable[[], None] = _nothing
     closed: Callable[[], None] = _nothing
     failed: Callable[[str], None] = _nothing_of
+    objection: Callable[[], Objection | None] = _no_objection
 
 
 class Upstreams(Protocol):
