@@ -78,7 +78,46 @@ def test_json_of_a_valid_file(tmp_path: Path) -> None:
     result = run("check", str(path), "--json")
     document = json.loads(result.stdout)
     assert document["valid"] is True
-    assert document["targets"][0]["tiers"] == [{"name": "main", "access": "owner"}]
+    (tier,) = document["targets"][0]["tiers"]
+    assert (tier["name"], tier["access"], tier["default"]) == ("main", "owner", True)
+    assert (tier["agents"], tier["budget"]) == ("every agent", "")
     assert len(document["digest"]) == 64
     assert "the URL holds a password" in document["advice"][0]
     assert "hunter2" not in result.output
+
+
+def test_who_may_use_a_tier_and_how_much(tmp_path: Path) -> None:
+    path = tmp_path / "holdpoint.toml"
+    path.write_text("""\
+[targets.app.tiers.all]
+access = "owner"
+url = "env:ALL"
+allow = [{ agents = ["mia"], hours = "Mon-Fri 08:00-18:00" }]
+[targets.app.tiers.replica]
+access = "read-only"
+url = "env:REPLICA"
+replica = true
+budget = { rows = 1000 }
+[[budgets]]
+agents = ["ci-*"]
+tiers = ["replica"]
+rows = 10
+""")
+    result = run("check", str(path))
+    assert result.stdout.splitlines()[2:7] == [
+        "    tier all: owner",
+        "      for mia, Mon-Fri 08:00-18:00 UTC",
+        "    tier replica: read-only  (default)",
+        "      for every agent; 1,000 rows per result",
+        "  budget 1 (agents ci-*; tiers replica): 10 rows per result",
+    ]
+    document = json.loads(run("check", str(path), "--json").stdout)
+    assert document["budgets"] == [
+        {
+            "agents": ["ci-*"],
+            "tasks": [],
+            "targets": [],
+            "tiers": ["replica"],
+            "budget": "10 rows per result",
+        }
+    ]

@@ -5,11 +5,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from holdpoint.model.budget import NO_BUDGET, Budget
 from holdpoint.model.finding import Finding
 from holdpoint.model.target import AccessLevel, Allowance, Target, Tier
 from holdpoint.model.task import Login
 from holdpoint.policy.calendar import hours_words, read_business_hours
-from holdpoint.policy.tiers import NoTier, choose, fits, no_longer, who_words
+from holdpoint.policy.tier_words import budget_words, who_words
+from holdpoint.policy.tiers import NoTier, choose, fits, no_longer
 
 BERLIN = ZoneInfo("Europe/Berlin")
 MONDAY_NOON = datetime(2026, 11, 23, 12, tzinfo=BERLIN)
@@ -244,7 +246,7 @@ def test_a_session_may_go_on_only_while_its_tier_is_open() -> None:
     found = no_longer(target, write, ROBIN, SUNDAY_NOON)
     assert found is not None
     assert found.code == "HP8017"
-    assert "Mon-Fri 08:00-18:00 Europe/Berlin" in found.detail
+    assert "Mon-Fri 08:00-18:00 Europe/Berlin" in found.hint
     assert no_longer(target, write, of_task("t-1", "shop/write"), SUNDAY_NOON) is None
 
 
@@ -276,5 +278,12 @@ def test_who_may_use_a_tier_in_words() -> None:
     replica, write = target.tiers
     assert who_words(target, replica) == "every agent"
     assert who_words(target, write) == (
-        "`robin`, `ci-*`; every agent for tasks `t-*` (Mon-Fri 08:00-18:00 Europe/Berlin)"
+        "robin, ci-*; or every agent, for tasks t-*, Mon-Fri 08:00-18:00 Europe/Berlin"
+    )
+
+
+def test_a_budget_in_words() -> None:
+    assert budget_words(NO_BUDGET) == ""
+    assert budget_words(Budget(rows=1000, statement_s=30.0, rows_written=0)) == (
+        "30 s per statement; 1,000 rows per result; 0 rows written per task"
     )

@@ -12,6 +12,7 @@ from holdpoint.cli.hold import EXIT_USAGE, fail
 
 if TYPE_CHECKING:
     from holdpoint.config import Config, ConfigError
+    from holdpoint.model.budget import BudgetRule
 
 EXIT_CONFIGURATION: Final = 3
 DEFAULT_FILE: Final = "holdpoint.toml"
@@ -76,6 +77,8 @@ def _problems(error: ConfigError) -> list[dict[str, Any]]:
 
 def _document(config: Config) -> dict[str, Any]:
     """A valid configuration in short, as JSON values."""
+    from holdpoint.policy.tier_words import budget_words, who_words
+
     return {
         "valid": True,
         "problems": [],
@@ -86,10 +89,20 @@ def _document(config: Config) -> dict[str, Any]:
                 "name": target.name,
                 "environment": target.environment,
                 "tiers": [
-                    {"name": tier.name, "access": tier.access.value} for tier in target.tiers
+                    {
+                        "name": tier.name,
+                        "access": tier.access.value,
+                        "default": tier == target.by_access()[0],
+                        "agents": who_words(target, tier),
+                        "budget": budget_words(tier.budget),
+                    }
+                    for tier in target.tiers
                 ],
             }
             for target in config.targets
+        ],
+        "budgets": [
+            {**_named(each), "budget": budget_words(each.budget)} for each in config.budgets
         ],
         "rules": [
             {
@@ -103,6 +116,11 @@ def _document(config: Config) -> dict[str, Any]:
     }
 
 
+def _named(rule: BudgetRule) -> dict[str, tuple[str, ...]]:
+    """Whom a budget is for."""
+    return {key: getattr(rule, key) for key in ("agents", "tasks", "targets", "tiers")}
+
+
 def _print_json(document: dict[str, Any]) -> None:
     """One JSON document on standard output."""
     import orjson
@@ -112,12 +130,20 @@ def _print_json(document: dict[str, Any]) -> None:
 
 def _print(config: Config) -> None:
     """A valid configuration in words."""
+    from holdpoint.policy.tier_words import budget_words, who_words
+
     click.echo(f"ok: {config.file}")
     for target in config.targets:
         click.echo(f"  target {target.name} · {target.engine} · {target.environment}")
-        for nth, tier in enumerate(target.tiers):
-            usual = "  (default)" if nth == 0 else ""
+        for tier in target.tiers:
+            usual = "  (default)" if tier == target.by_access()[0] else ""
             click.echo(f"    tier {tier.name}: {tier.access.value}{usual}")
+            limits = budget_words(tier.budget)
+            click.echo(f"      for {who_words(target, tier)}{f'; {limits}' if limits else ''}")
+    for nth, each in enumerate(config.budgets, start=1):
+        named = [f"{key} {', '.join(names)}" for key, names in _named(each).items() if names]
+        whom = "; ".join(named) or "everyone"
+        click.echo(f"  budget {nth} ({whom}): {budget_words(each.budget)}")
     for rule in config.policy.rules:
         shown = f"{len(rule.examples)} example{'' if len(rule.examples) == 1 else 's'} hold"
         shown += "s" if len(rule.examples) == 1 else ""

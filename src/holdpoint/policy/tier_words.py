@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import time
+from zoneinfo import ZoneInfo
 
 from holdpoint.model.budget import Budget
-from holdpoint.model.target import Allowance, BusinessHours, Target, Tier
-from holdpoint.policy.calendar import DAYS
+from holdpoint.model.target import Allowance, Target, Tier
+from holdpoint.policy.calendar import hours_words
 
 
 def who_words(target: Target, tier: Tier) -> str:
@@ -20,25 +20,22 @@ def _allowance(allowance: Allowance, zone: str) -> str:
     parts = [", ".join(allowance.agents) or "every agent"]
     if allowance.tasks:
         parts.append(f"for tasks {', '.join(allowance.tasks)}")
-    if allowance.hours is not None:
-        parts.append(f"{hours_words(allowance.hours)} {zone}")
-    if allowance.start is not None:
-        parts.append(f"from {allowance.start:%Y-%m-%d %H:%M} UTC")
-    if allowance.end is not None:
-        parts.append(f"until {allowance.end:%Y-%m-%d %H:%M} UTC")
+    if when := when_words(allowance, zone):
+        parts.append(when)
     return ", ".join(parts)
 
 
-def hours_words(hours: BusinessHours) -> str:
-    """Return weekly hours as the configuration writes them: ``Mon-Fri 08:00-18:00``."""
-    days = sorted(hours.days)
-    first, last = days[0], days[-1]
-    names = [DAYS[day].capitalize() for day in days]
-    listed = ",".join(names)
-    if len(days) > 1 and last - first + 1 == len(days):
-        listed = f"{names[0]}-{names[-1]}"
-    end = "24:00" if hours.end == time() else f"{hours.end:%H:%M}"
-    return f"{listed} {hours.start:%H:%M}-{end}"
+def when_words(allowance: Allowance, zone: str) -> str:
+    """Return when it holds, empty for any time: ``Mon-Fri 08:00-18:00, until ... UTC``."""
+    parts: list[str] = []
+    if allowance.hours is not None:
+        parts.append(hours_words(allowance.hours))
+    clock = ZoneInfo(zone)
+    if allowance.start is not None:
+        parts.append(f"from {allowance.start.astimezone(clock):%Y-%m-%d %H:%M}")
+    if allowance.end is not None:
+        parts.append(f"until {allowance.end.astimezone(clock):%Y-%m-%d %H:%M}")
+    return f"{', '.join(parts)} {zone}" if parts else ""
 
 
 def budget_words(budget: Budget) -> str:

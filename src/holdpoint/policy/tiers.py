@@ -17,7 +17,8 @@ from zoneinfo import ZoneInfo
 from holdpoint.model.finding import Finding
 from holdpoint.model.target import Allowance, Target, Tier
 from holdpoint.model.task import Login
-from holdpoint.policy.calendar import hours_words, within
+from holdpoint.policy.calendar import within
+from holdpoint.policy.tier_words import when_words
 from holdpoint.policy.words import quoted
 
 NO_TIER: Final = "HP8013"
@@ -83,42 +84,19 @@ def no_longer(target: Target, tier: Tier, login: Login, at: datetime) -> Finding
     return Finding(
         code=SESSION_ENDED,
         message=f"{_whom(login)} may no longer use {_path(target, tier)}",
-        detail=_closed(target, tier, login) or "the configuration has it for others",
-        hint=how_to_ask(f"{target.name}/{tier.name}"),
+        hint="; ".join(
+            filter(
+                None,
+                (_closed(target, tier, login), how_to_ask(f"{target.name}/{tier.name}")),
+            )
+        ),
     )
-
-
-def who_words(target: Target, tier: Tier) -> str:
-    """Who may use a tier and when, for people: ``every agent`` or all allowances."""
-    if not tier.allowances:
-        return "every agent"
-    return "; ".join(_allowance_words(each, target) for each in tier.allowances)
-
-
-def _allowance_words(allowance: Allowance, target: Target) -> str:
-    agents = ", ".join(quoted(each) for each in allowance.agents) or "every agent"
-    tasks = ", ".join(quoted(each) for each in allowance.tasks)
-    when = _when(allowance, target)
-    return agents + (f" for tasks {tasks}" if tasks else "") + (f" ({when})" if when else "")
-
-
-def _when(allowance: Allowance, target: Target) -> str:
-    """``Mon-Fri 08:00-18:00 Europe/Berlin, from 2026-11-01 00:00``; empty for any time."""
-    zone = ZoneInfo(target.timezone)
-    words: list[str] = []
-    if allowance.hours is not None:
-        words.append(hours_words(allowance.hours))
-    if allowance.start is not None:
-        words.append(f"from {allowance.start.astimezone(zone):%Y-%m-%d %H:%M}")
-    if allowance.end is not None:
-        words.append(f"until {allowance.end.astimezone(zone):%Y-%m-%d %H:%M}")
-    return f"{', '.join(words)} {target.timezone}" if words else ""
 
 
 def _closed(target: Target, tier: Tier, login: Login) -> str:
     """When the tier is open to the login, empty where it is never."""
     windows = [
-        _when(each, target)
+        when_words(each, target.timezone)
         for each in tier.allowances
         if fits(each.agents, login.agent) and fits(each.tasks, login.task)
     ]
