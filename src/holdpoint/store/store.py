@@ -16,6 +16,7 @@ from holdpoint.store.database import Database
 from holdpoint.store.holds import Holds
 from holdpoint.store.people import People
 from holdpoint.store.records import Records
+from holdpoint.store.rows_written import RowsWritten
 from holdpoint.store.tables import TRAIL
 from holdpoint.store.tasks import Tasks
 
@@ -32,6 +33,7 @@ class Store:
         self.agents: Final = Agents(database)
         self.credentials: Final = Credentials(database)
         self.tasks: Final = Tasks(database)
+        self.rows_written: Final = RowsWritten(database)
         self.people: Final = People(database)
         self.holds: Final = Holds(database)
         self.records: Final = Records(database)

@@ -57,6 +57,14 @@ TASKS: Final = Table(
 )
 Index("tasks_by_agent", TASKS.c.agent)
 
+# Those that are set aside for statements that run now are among them.
+ROWS_WRITTEN: Final = Table(
+    "rows_written",
+    METADATA,
+    Column("task", Text, ForeignKey("tasks.id"), primary_key=True),
+    Column("rows", BigInteger, nullable=False),
+)
+
 # Secrets that agents sign in with: their own, by their name, and those of tasks, by their ids. Of
 # one login the newest counts; older ones stay, to tell what became of them.
 CREDENTIALS: Final = Table(
