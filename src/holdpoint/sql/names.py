@@ -100,13 +100,14 @@ class Catalog:
             self._operators.setdefault(operator.symbol, []).append(operator)
         for cast in self.rows.casts:
             self._casts_to.setdefault(cast.target, []).append(cast)
-            if not self._is_own(cast.target):
+            if not self.is_own(cast.target):
                 self.built_in_casts.append(cast.function)
             if cast.context != "e":
                 for oid in self.own_types(cast.source, cast.target):
                     self._implicit.setdefault(oid, []).append(cast.function)
 
-    def _is_own(self, oid: int) -> bool:
+    def is_own(self, oid: int) -> bool:
+        """Whether a type is a user's, an extension's or the row type of a table."""
         return oid in self._types or oid in self._row_types
 
     def own_types(self, left: int, right: int) -> set[int]:
@@ -115,7 +116,7 @@ class Catalog:
         An operator or a cast needs a value of each of its types, so where one is a user's own it
         can only act where that type is involved.
         """
-        own = {oid for oid in (left, right) if self._is_own(oid)}
+        own = {oid for oid in (left, right) if self.is_own(oid)}
         return own or {left, right}
 
     def relation(self, oid: int) -> Relation | None:
@@ -218,7 +219,7 @@ class Catalog:
                 continue
             if involved is not None:
                 own = self.own_types(operator.left, operator.right)
-                if any(self._is_own(oid) for oid in own) and not own & involved:
+                if any(self.is_own(oid) for oid in own) and not own & involved:
                     continue
             found.append(operator)
         return found
