@@ -115,13 +115,14 @@ class Desired:
     """The roles of a target, those that hold grants before their members.
 
     ``problems`` are states of the configuration that must be mended before anything is done;
-    ``notes`` are what people should know.
+    ``notes`` are what people should know. ``siblings`` are roles of tiers that were not asked for.
     """
 
     target: str
     roles: tuple[DesiredRole, ...] = ()
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    siblings: frozenset[str] = frozenset()
 
     def role(self, name: str) -> DesiredRole | None:
         """The role of that name."""
@@ -188,6 +189,7 @@ def desired_roles(target: Target, url_of: UrlOf, tiers: Sequence[str] = ()) -> D
         roles=tuple(found.roles),
         problems=tuple(found.problems),
         notes=tuple(found.notes),
+        siblings=frozenset(found.siblings),
     )
 
 
@@ -198,6 +200,7 @@ class _Roles:
         self.roles: list[DesiredRole] = []
         self.problems: list[str] = []
         self.notes: list[str] = []
+        self.siblings: set[str] = set()
         self._target = target
         self._url_of = url_of
 
@@ -342,12 +345,15 @@ class _Roles:
         for tier in self._target.tiers:
             if tier.name in planned:
                 continue
+            if tier.grants is not None:
+                self.siblings.add(holder_name(self._target, tier))
             for source in (tier.url_source, *tier.more_sources):
                 try:
                     user = self._url_of(source, tier.password_source).user
                 except ValueError as error:
                     self.notes.append(f"tier `{tier.name}` was not looked at: {error}")
                     continue
+                self.siblings.add(user)
                 if user in mine:
                     self.problems.append(
                         f"tiers `{mine[user]}` and `{tier.name}` share the role `{user}`: "

@@ -1,0 +1,147 @@
+"""What everybody may do (PUBLIC), and so our roles too, whatever they are given or not.
+
+A REVOKE from a role takes nothing away that PUBLIC holds. The mend takes it from PUBLIC and gives
+it, by name, to every other role that signs in: they lose nothing. Roles made later do not get it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from holdpoint.access import statements
+from holdpoint.access.desired import PUBLIC, Desired, On, Right, Wanted
+from holdpoint.access.granted import Granted, Held
+from holdpoint.access.statements import Step
+from holdpoint.policy.words import listed, quoted
+
+ROLES_SHOWN: Final = 4
+# Of these PUBLIC usually holds something that gives little by itself, and only this counts.
+_TELLING: Final = {
+    On.DATABASE: frozenset({"create", "temporary"}),
+    On.SCHEMA: frozenset({"create"}),
+    On.TYPE: frozenset[str](),
+    On.LANGUAGE: frozenset[str](),
+}
+_MEANING: Final = {
+    (On.DATABASE, "temporary"): "make temporary tables",
+    (On.DATABASE, "create"): "make schemas",
+    (On.SCHEMA, "create"): "make tables and functions in",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mend:
+    """Something that everybody may do, in ``words``, and the statements that would end it.
+
+    ``obstacle`` says why the one who plans cannot do it; empty if that one can.
+    """
+
+    words: str
+    steps: tuple[Step, ...]
+    obstacle: str = ""
+
+
+def find(desired: Desired, state: Granted, wanted: Mapping[str, Wanted]) -> list[Mend]:
+    """Return what everybody may do and some role of ``desired`` should not."""
+    alike: dict[tuple[On, str, str, tuple[str, ...]], list[Held]] = defaultdict(list)
+    open_schemas = {
+        each.right.name
+        for each in state.held
+        if each.grantee == PUBLIC and each.right == _usage(each.right.name)
+    }
+    holders = [each.name for each in desired.roles if not each.member_of and not each.admin_of]
+    for held in state.held:
+        if held.grantee != PUBLIC or not _tells(held.right, state):
+            continue
+        too_much = tuple(
+            name
+            for name in holders
+            if _whole(held.right) not in wanted[name].rights
+            and held.right not in wanted[name].rights
+            # A role that has no USAGE of a schema cannot name what is in it.
+            and (
+                not held.right.schema
+                or held.right.schema in open_schemas
+                or _usage(held.right.schema) in wanted[name].rights
+            )
+        )
+        if too_much:
+            right = held.right
+            alike[right.on, right.privilege, _obstacle(held, state), too_much].append(held)
+    return [
+        _mend(held, roles, obstacle, desired, state)
+        for (_, _, obstacle, roles), held in sorted(alike.items())
+    ]
+
+
+def _tells(right: Right, state: Granted) -> bool:
+    """Whether it is more than everybody has anyway and needs."""
+    if right.on is On.FUNCTION:  # others run with the rights of who calls them
+        return (right.on, right.schema, right.name) in state.definers
+    telling = _TELLING.get(right.on)
+    return telling is None or right.privilege in telling
+
+
+def _usage(schema: str) -> Right:
+    return Right(On.SCHEMA, "", schema, "usage")
+
+
+def _obstacle(held: Held, state: Granted) -> str:
+    if state.acts_as(held.owner):
+        if held.grantor == held.owner:
+            return ""
+    elif state.acts_as(held.grantor):
+        return ""
+    return f"only {quoted(held.grantor)}, who gave it, or a superuser can take it away"
+
+
+def _mend(
+    held: list[Held], roles: tuple[str, ...], obstacle: str, desired: Desired, state: Granted
+) -> Mend:
+    rights = [each.right for each in held]
+    mine = {each.name for each in desired.roles} | desired.siblings
+    minters = {each.name for each in desired.roles if each.admin_of}
+    mine |= {each.member for each in state.memberships if each.grantor in minters}
+    owners = {each.owner for each in held}
+    others = sorted(
+        name
+        for name, each in state.roles.items()
+        if each.login and not each.superuser and name not in mine and name not in owners
+    )
+    steps = statements.take(PUBLIC, rights, state.signatures)
+    if others:
+        steps += statements.give(others, rights, state.signatures)
+    shown = [quoted(name) for name in others[:ROLES_SHOWN]]
+    if len(others) > len(shown):
+        shown.append(f"{len(others) - len(shown):,} more roles that sign in")
+    keep = f"; {listed(shown)} would keep it, by name" if others else ""
+    return Mend(
+        words=f"{_may(rights)}: PUBLIC holds it, so "
+        f"{listed([quoted(each) for each in roles])} may too, whatever is taken from "
+        f"{'it' if len(roles) == 1 else 'them'}{keep}",
+        # What others keep is part of taking it from everybody, not of any role's own plan.
+        steps=tuple(replace(each, role="") for each in steps),
+        obstacle=obstacle,
+    )
+
+
+def _may(rights: list[Right]) -> str:
+    first = rights[0]
+    names = [quoted(each) for each in dict.fromkeys(right.label for right in rights)]
+    if len(names) > statements.OBJECTS_SHOWN:
+        more = len(names) - statements.OBJECTS_SHOWN
+        names = [*names[: statements.OBJECTS_SHOWN], f"{more:,} more"]
+    meaning = _MEANING.get((first.on, first.privilege))
+    if meaning is not None:
+        return f"everybody may {meaning} {first.on.value} {listed(names)}"
+    if first.on is On.FUNCTION:
+        return f"everybody may call {listed(names)}, which runs with its owner's rights"
+    kind = "" if first.on is On.TABLE else f"{first.on.value} "
+    return f"everybody may {first.privilege.upper()} {kind}{listed(names)}"
+
+
+def _whole(right: Right) -> Right:
+    return Right(right.on, right.schema, right.name, right.privilege)
