@@ -57,6 +57,7 @@ from holdpoint.sql.names import Catalog
 Steps = Generator[Step[Any], Any, Outcome]
 
 PLAIN_READ = frozenset({Effect.READ})
+ENDING_TAGS = frozenset({"COMMIT", "ROLLBACK", "RELEASE", "DEALLOCATE", "CLOSE CURSOR"})
 # ``*`` is what RESET ALL and DISCARD ALL set.
 NAMING_SETTINGS = frozenset({"search_path", "role", "session_authorization", "*"})
 
@@ -91,6 +92,9 @@ def admit(policy: Policy, submission: Submission, page: str = "") -> Steps:
     """
     reading = yield from _read(submission)
     case, decision = yield from _judge(policy, submission, reading)
+    barred = submission.barred
+    if barred is not None and not _only_ends(reading):
+        decision = Decision(verdict=Verdict.DENY, findings=(barred,), rules=decision.rules)
     if decision.verdict is Verdict.DENY:
         return (yield from _deny(case, decision))
     bound = bounds.to_enforce(reading, _bound_of(policy, case, decision))
@@ -113,6 +117,12 @@ def admit(policy: Policy, submission: Submission, page: str = "") -> Steps:
     if execution.rolled_back and bound is not None:
         return (yield from _over_bound(policy, submission, case, execution.changed, bound, page))
     return Done(execution=execution)
+
+
+def _only_ends(reading: Reading) -> bool:
+    """Tell whether a text only ends what was begun: a barred session can still do that."""
+    tags = [statement.tag for statement in reading.statements]
+    return bool(tags) and all(tag in ENDING_TAGS for tag in tags)
 
 
 def judge(

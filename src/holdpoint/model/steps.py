@@ -39,7 +39,8 @@ class Submission:
 
     ``task_tiers`` are the tiers that people gave to its task. ``may_wait`` is False when waiting in
     place would hold database locks: the session's transaction has written. ``task`` is empty when
-    the agent came without one.
+    the agent came without one. ``barred`` says why nothing may be read or written in this session
+    now.
     """
 
     agent: str
@@ -55,6 +56,7 @@ class Submission:
     parameters: tuple[Parameter, ...] | None = None
     may_wait: bool = True
     task_tiers: tuple[str, ...] = ()
+    barred: Finding | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

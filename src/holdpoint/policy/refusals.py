@@ -25,10 +25,15 @@ SYNTAX_ERROR = "42601"
 QUERY_CANCELED = "57014"
 
 FEATURE_NOT_SUPPORTED = "0A000"
+NOT_IN_STATE = "55000"
 
 SYNTAX_CODE = "HP1001"
 OVER_BOUND = "HP8011"  # it ran, changed more rows than its bound and was rolled back
 NOT_BOUNDABLE = "HP8012"  # a bound holds for it that cannot be enforced
+REPLICA = "HP8015"  # the replica is too far behind, or is none any more
+
+# No right is missing, nor would another statement help.
+_STATES = {NOT_BOUNDABLE: FEATURE_NOT_SUPPORTED, REPLICA: NOT_IN_STATE}
 
 
 def denied(case: Case, decision: Decision) -> Refused:
@@ -48,10 +53,7 @@ def denied(case: Case, decision: Decision) -> Refused:
         detail=_detail(decision, first),
         hint=first.hint,
     )
-    no_way = first.code == NOT_BOUNDABLE
-    return Refused(
-        finding=finding, sqlstate=FEATURE_NOT_SUPPORTED if no_way else INSUFFICIENT_PRIVILEGE
-    )
+    return Refused(finding=finding, sqlstate=_STATES.get(first.code, INSUFFICIENT_PRIVILEGE))
 
 
 def held_notice(hold: Hold, page: str) -> Finding:

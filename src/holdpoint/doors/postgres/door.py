@@ -33,6 +33,7 @@ log = structlog.get_logger(__name__)
 TOO_MANY_CONNECTIONS: Final = "53300"
 CONNECTION_FAILURE: Final = "08006"
 SHUTTING_DOWN: Final = "57P01"
+LAGGING_STATE: Final = "01000"  # a warning
 KEY_BYTES: Final = {0: 4, 2: 32}  # length of a cancel key by minor version of the protocol
 
 # What the gate itself sets on every upstream session of a read-only tier. As startup parameters
@@ -84,12 +85,17 @@ class PostgresDoor:
     async def _keep_watch(self) -> None:
         while True:
             await asyncio.sleep(limits.WATCH_S)
-            for check in self._checks:
+            for check in (self._heed, *self._checks):
                 try:
                     check()
                 except Exception:  # the next check and the next second must come all the same
                     log.exception("watch.failed")
                     self.end_where(lambda _: _UNWATCHED)
+
+    def _heed(self) -> None:
+        """Have every session take note of how its server stands."""
+        for session in list(self._sessions.values()):
+            session.following.heed()
 
     async def close(self) -> None:
         """Stop accepting, tell every session, wait a little for them to end."""
@@ -194,9 +200,10 @@ class PostgresDoor:
         session_id = f"s-{secrets.token_hex(6)}"
         pid = secrets.randbelow(2**31 - 1) + 1
         key = secrets.token_bytes(KEY_BYTES.get(arrival.minor, 4))
-        await self._engine.recorder.write(
-            Record(RecordKind.SESSION_OPENED, _opened(session_id, arrival, server, peer))
-        )
+        opened = _opened(session_id, arrival, server, peer)
+        if way.lag_s is not None:
+            opened["lag_ms"] = int(way.lag_s * 1000)
+        await self._engine.recorder.write(Record(RecordKind.SESSION_OPENED, opened))
         memos = self._memos_of(arrival.target, arrival.tier)
         prober = self._prober_of(arrival.target.name, arrival.tier)
         session = Session(
@@ -211,7 +218,10 @@ class PostgresDoor:
             self._keeper_of(arrival.target.name, arrival.tier),
             lambda: self._defined(arrival.target.name),
         )
+        session.following.take(way)
         self._sessions[(pid, key)] = session
+        if way.note:
+            channel.write(errors.notice_response("WARNING", LAGGING_STATE, way.note))
         for name, value in {**server.parameters, **_told(arrival)}.items():
             channel.write(messages.parameter_status(name, value))
         channel.write(messages.backend_key_data(pid, key) + messages.ready_for_query())

@@ -11,12 +11,14 @@ import structlog
 
 from holdpoint import gate, sql
 from holdpoint.doors.postgres.bounding import Bounding
+from holdpoint.doors.postgres.following import Following
 from holdpoint.doors.postgres.handshake import Arrival
 from holdpoint.doors.postgres.memo import Memos
 from holdpoint.doors.postgres.naming import Naming
 from holdpoint.doors.postgres.passage import Passage, error_of, parameters_of
 from holdpoint.doors.postgres.pending import QUERY, REFUSED, Known, Operation, Prepared
 from holdpoint.doors.postgres.relay import Relay
+from holdpoint.doors.postgres.shares import Share
 from holdpoint.doors.postgres.upstream import Upstream
 from holdpoint.engine.driver import Engine, Keeper, Prober
 from holdpoint.engine.recorder import TrailUnavailable
@@ -65,6 +67,7 @@ class Session:
         ended: Callable[[Session], None],
         catalogs: Keeper | None = None,
         defined: Callable[[], None] | None = None,
+        share: Share | None = None,
     ) -> None:
         self.id = session_id
         self.arrival = arrival
@@ -93,6 +96,10 @@ class Session:
         self.bounding = Bounding(self.relay, self.is_server_lost)
         for name, value in upstream.parameters.items():
             self.parameter(name, value)
+        self.share = share
+        if share is not None:
+            self.relay.meter = share.meter
+        self.following = Following(self)
 
     def is_server_lost(self) -> bool:
         """Tell whether the connection to the server is gone."""
@@ -162,12 +169,26 @@ class Session:
             self._naming.reported(value)
             self._names_changed()
             return
-        self.relay.plain = (
-            self._view.standard_conforming_strings and self._view.encoding == READABLE_ENCODING
-        )
+        elif name == "in_hot_standby":
+            self.following.reported(value)
+            return
+        self.read_plainly()
         if self._view != before:
             self.relay.epoch += 1
             self.relay.careful = self._client_transport is not None
+
+    def read_plainly(self) -> None:
+        """Let texts pass on their own where they read as usual and nothing objects to the server.
+
+        What was prepared while they did not is asked again.
+        """
+        plain, self.relay.plain = self.relay.plain, (
+            self._view.standard_conforming_strings
+            and self._view.encoding == READABLE_ENCODING
+            and not self.following.objects
+        )
+        if self.relay.plain and not plain:
+            self.relay.forget_known()
 
     # --- names ------------------------------------------------------------------------------------
 
@@ -407,6 +428,7 @@ class Session:
             view=view,
             parameters=parameters,
             may_wait=not self.relay.wrote,
+            is_limited=self.share is not None and self.share.is_limited,
         )
 
     def _portals(self) -> tuple[tuple[str, Statement], ...]:
@@ -423,12 +445,15 @@ class Session:
         try:
             text = await self._with_prepared(passage, text)
             submission = self._submission(text, parameters, passage)
+            submission = replace(submission, barred=await self.following.barred(passage))
             outcome = await self.engine.run(submission, passage, self.prober, self._catalogs)
         except Exception:
             # Nothing ran that was not recorded; the session cannot be trusted to go on.
             log.exception("session.failed", session=self.id)
             self.fail("XX000", "an internal error of Holdpoint; nothing more runs", "see its log")
             raise
+        finally:
+            passage.settle()
         if self._passage is passage:
             self._passage = None
         if isinstance(outcome, Refused) and passage.rolled_back:
