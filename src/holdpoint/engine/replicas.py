@@ -23,8 +23,8 @@ from holdpoint.model.finding import Finding
 from holdpoint.model.target import Target, Tier, WhenLagging
 from holdpoint.model.task import Login
 from holdpoint.model.upstream import UpstreamUrl
+from holdpoint.policy.refusals import REPLICA
 
-CODE: Final = "HP8015"
 ASK_DOCTOR: Final = "the operator can find out with `holdpoint doctor`"
 
 UrlOf = Callable[[Tier, str], UpstreamUrl]
@@ -229,7 +229,6 @@ class ReplicaSet:
         return Way(
             url=url,
             note=self._note(sight),
-            recovery=self._tier.replica,
             lag_s=sight.lag.seconds if sight.lag is not None else None,
             opened=opened,
             closed=closed,
@@ -294,7 +293,7 @@ class ReplicaSet:
         if self._is_wrong(sight):
             what = "no replica" if self._tier.replica else "no primary"
             finding = Finding(
-                code=CODE,
+                code=REPLICA,
                 message=f"the session ends: `{watched.place}` is {what} any more",
                 hint="connect again; another server takes over if there is one",
             )
@@ -302,10 +301,9 @@ class ReplicaSet:
         if self._tier.when_lagging is WhenLagging.SAY or not self._is_over(sight):
             return None
         finding = Finding(
-            code=CODE,
+            code=REPLICA,
             message=f"this replica is {_lag(sight)}; the tier's limit is"
             f" {self._tier.lag_max_s:g} s",
-            detail=f"`{watched.place}` ({CODE})",
             hint="nothing ran; try again later, or in a new session: another replica may do",
         )
         waits = self._tier.when_lagging is WhenLagging.WAIT
@@ -322,9 +320,9 @@ class ReplicaSet:
         where = f"tier `{self._tier.name}` of target `{self._target.name}`"
         message = f"refused: no server of {where} can be used: {'; '.join(reasons)}"
         if not found.lagging:
-            return Finding(code=CODE, message=f"{message} ({CODE})", hint=ASK_DOCTOR)
-        message += f"; the tier's limit is {self._tier.lag_max_s:g} s ({CODE})"
-        return Finding(code=CODE, message=message, hint=f"try again later; {ASK_DOCTOR}")
+            return Finding(code=REPLICA, message=f"{message} ({REPLICA})", hint=ASK_DOCTOR)
+        message += f"; the tier's limit is {self._tier.lag_max_s:g} s ({REPLICA})"
+        return Finding(code=REPLICA, message=message, hint=f"try again later; {ASK_DOCTOR}")
 
 
 def _bound(url_of: UrlOf, tier: Tier, source: str) -> Callable[[], UpstreamUrl]:

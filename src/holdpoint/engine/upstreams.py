@@ -58,13 +58,11 @@ class Way:
     when a session uses it, ``closed`` when that session is over or never began (perhaps more than
     once); ``failed`` when it could not be connected to, with the reason. ``objection`` says why
     nothing may run over it now, None when it may; it is asked every second and must not wait.
-    ``recovery`` demands a server in recovery (a replica) or not (a primary), None takes either.
     ``lag_s`` is how far it is behind at most, None when that is not known.
     """
 
     url: UpstreamUrl
     note: str = ""
-    recovery: bool | None = None
     lag_s: float | None = None
     opened: Callable[[], None] = _nothing
     closed: Callable[[], None] = _nothing
