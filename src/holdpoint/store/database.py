@@ -17,7 +17,7 @@ from sqlalchemy.pool import QueuePool
 from holdpoint.model import limits
 from holdpoint.store.errors import StoreError
 
-HEAD_REVISION: Final = "0002"  # the newest file in `migrations/versions`
+HEAD_REVISION: Final = "0003"  # the newest file in `migrations/versions`
 _READING: Final = "holdpoint_reading"
 
 
