@@ -14,6 +14,7 @@ from holdpoint.doors.postgres.channel import Channel, ChannelClosed
 from holdpoint.doors.postgres.direct import Listener
 from holdpoint.doors.postgres.handshake import Arrival, Gatekeeper
 from holdpoint.doors.postgres.memo import Memos
+from holdpoint.doors.postgres.opening import open_session, without_timeouts
 from holdpoint.doors.postgres.session import Session
 from holdpoint.doors.postgres.upstream import Upstream, UpstreamError
 from holdpoint.engine.driver import Engine, Keeper, Prober
@@ -163,14 +164,15 @@ class PostgresDoor:
 
         The way that is returned is open: whoever ends the session must call its ``closed``.
         """
-        settings = {**arrival.settings, **dict(arrival.tier.settings), **_told(arrival)}
+        own, timeouts = without_timeouts(arrival.settings)
+        settings = {**own, **dict(arrival.tier.settings), **_told(arrival)}
         if arrival.tier.access is AccessLevel.READ_ONLY:
             settings.update(READ_ONLY_SETTINGS)
         place = f"tier `{arrival.tier.name}` of target `{arrival.target.name}`"
         try:
             for way in await self._upstreams.ways(arrival.target, arrival.tier, arrival.login):
                 try:
-                    return await self._take(way, settings), way
+                    return await self._take(way, settings, arrival.tier, timeouts), way
                 except UpstreamError as error:
                     problem = _unreachable(f"{place} cannot be reached: {error}")
         except NoWay as none:
@@ -180,11 +182,19 @@ class PostgresDoor:
         await self._refused(arrival.agent, peer, problem)
         raise problem
 
-    async def _take(self, way: Way, settings: dict[str, str]) -> Upstream:
-        """Connect by one way; tell it what became of that."""
+    async def _take(
+        self, way: Way, settings: dict[str, str], tier: Tier, timeouts: dict[str, int]
+    ) -> Upstream:
+        """Connect by one way; tell it what became of that. Raises ``NoWay`` if none would do."""
         way.opened()
         try:
-            return await upstream.connect(way.url, settings, self._keys)
+            server = await upstream.connect(way.url, settings, self._keys)
+            try:
+                server.opening = await open_session(server, tier, timeouts)
+            except BaseException:
+                server.channel.open_transport.abort()
+                raise
+            return server
         except UpstreamError as error:
             way.failed(str(error))
             way.closed()
@@ -353,6 +363,8 @@ def _told(arrival: Arrival) -> dict[str, str]:
 
 def _opened(session_id: str, arrival: Arrival, server: Upstream, peer: str) -> dict[str, Any]:
     local = server.channel.open_transport.get_extra_info("sockname")
+    opening = server.opening
+    assert opening is not None, "no session begins that was not asked how it did"
     return {
         "session": session_id,
         "agent": arrival.agent,
@@ -360,7 +372,9 @@ def _opened(session_id: str, arrival: Arrival, server: Upstream, peer: str) -> d
         "target": arrival.target.name,
         "tier": arrival.tier.name,
         "access": arrival.tier.access.value,
-        "role": server.url.user,
+        "role": opening.user,
+        "superuser": opening.superuser,
+        "replica": opening.in_recovery,
         "database": server.url.place,
         "server_version": server.parameters.get("server_version", ""),
         "backend_pid": server.pid,

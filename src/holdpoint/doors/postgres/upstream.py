@@ -7,7 +7,7 @@ import secrets
 import socket
 import ssl
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from holdpoint.doors.postgres.channel import Channel, ChannelClosed
 from holdpoint.doors.postgres.direct import connect as connect_protocol
@@ -15,6 +15,9 @@ from holdpoint.model import limits
 from holdpoint.model.upstream import ChannelBinding, SslMode, UpstreamUrl
 from holdpoint.wire.postgres import frames, messages, scram, startup
 from holdpoint.wire.postgres.errors import ProtocolError
+
+if TYPE_CHECKING:
+    from holdpoint.doors.postgres.opening import Opening
 
 NONCE_BYTES: Final = 18
 
@@ -35,13 +38,17 @@ class UpstreamError(Exception):
 
 @dataclass(slots=True, kw_only=True)
 class Upstream:
-    """A connection that is ready for queries; ``parameters`` as the server reported them."""
+    """A connection that is ready for queries; ``parameters`` as the server reported them.
+
+    ``opening`` is how its session began, once ``opening.open_session`` has asked.
+    """
 
     channel: Channel
     url: UpstreamUrl
     pid: int = 0
     key: bytes = b""
     parameters: dict[str, str] = field(default_factory=dict)
+    opening: Opening | None = None
 
 
 async def connect(
