@@ -211,3 +211,12 @@ VERIFY_LARGE_OBJECTS_MAX: Final = 100_000  # chosen: with an access list of thei
 VERIFY_TRIES_MAX: Final = 400  # chosen: statements tried as one role; more objects are sampled
 VERIFY_TRY_S: Final = 2.0  # chosen: one of them; none has rows to look for
 VERIFY_TRY_LOCK_S: Final = 0.2  # chosen: trying never queues in front of an application for longer
+
+# --- suggestions and replays over the trail -------------------------------------------------------
+HISTORY_OPEN_MAX: Final = 10_000  # chosen: statements under way at once; more never end
+WORKLOAD_TEXTS_MAX: Final = 20_000  # chosen: texts whose needs are remembered, some 50 MB
+WORKLOAD_EXAMPLES_MAX: Final = 5  # chosen: examples of statements that are shown for one reason
+WORKLOAD_TEXT_CHARS_MAX: Final = 2_000  # chosen: of an example; the trail has it whole
+LOG_LINE_BYTES_MAX: Final = 32 * 1024 * 1024  # chosen: a statement in a server's log
+LOG_UNREADABLE_SHOWN_MAX: Final = 5  # chosen: lines of a log that are named
+REPLAY_DAYS_MAX: Final = 400  # chosen: days in a plot; older ones are put together
