@@ -23,7 +23,6 @@ from holdpoint.config import Config, TlsMode, resolve_upstream
 from holdpoint.doors.postgres.door import PostgresDoor
 from holdpoint.doors.postgres.handshake import Gatekeeper, Tls
 from holdpoint.doors.postgres.revoking import Revoking
-from holdpoint.doors.postgres.session import Session
 from holdpoint.doors.web.app import close_streams, create_web
 from holdpoint.doors.web.door import WebSettings
 from holdpoint.engine.catalog_keeper import CatalogKeeper
@@ -35,12 +34,10 @@ from holdpoint.engine.secrets_command import SecretCommands
 from holdpoint.engine.standing import TargetStanding, TierStanding
 from holdpoint.engine.upstreams import Direct
 from holdpoint.model import limits
-from holdpoint.model.finding import Finding
 from holdpoint.model.target import AccessLevel, Target, Tier
 from holdpoint.model.task import Barred, Login
 from holdpoint.model.upstream import UpstreamUrl
 from holdpoint.policy.tier_words import budget_words, who_words
-from holdpoint.policy.tiers import no_longer
 from holdpoint.sql.names import Catalog
 from holdpoint.store import Store
 from holdpoint.wire.postgres.scram import server_end_point
@@ -216,7 +213,6 @@ async def _postgres(
         return found
 
     door = PostgresDoor(engine, keeper, Direct(url_of), prober_of, catalogs_of)
-    door.watch(lambda: _end_closed(door))
     revoking = Revoking(door, store.credentials.standing, _now)
     door.watch(revoking.check)
     port = await door.listen(config.server.listen.host, config.server.listen.port)
@@ -229,17 +225,6 @@ async def _postgres(
             await prober.close()
         for each in catalogs.values():
             await each.close()
-
-
-def _end_closed(door: PostgresDoor) -> None:
-    """End the sessions whose tier is not open to them any more: its window has closed."""
-    at = _now()
-
-    def why(session: Session) -> Finding | None:
-        arrival = session.arrival
-        return no_longer(arrival.target, arrival.tier, arrival.login, at)
-
-    door.end_where(why)
 
 
 def _set_apart(_: Catalog) -> None:

@@ -12,6 +12,7 @@ Plain reads come as groups, see ``engine.reads``. What is durable when:
 from __future__ import annotations
 
 import asyncio
+import hmac
 import queue
 import threading
 import time
@@ -95,6 +96,14 @@ class Recorder:
         """The key that checks this trail's heads, in base64. Known after ``start``."""
         assert self._key is not None, "start the recorder first"
         return public_text(self._key.public_key())
+
+    def secret_for(self, purpose: str) -> bytes:
+        """Return 32 bytes that stay the same while the key does, different for each purpose.
+
+        They tell nothing about the key (HMAC-SHA-256). Known after ``start``.
+        """
+        assert self._key is not None, "start the recorder first"
+        return hmac.digest(self._key.private_bytes_raw(), purpose.encode(), "sha256")
 
     def recent_starts(self, limit: int, chars_max: int) -> Sequence[ChainedRecord]:
         """Return the newest records of statements that ran; see ``store.records``."""

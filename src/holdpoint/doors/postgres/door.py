@@ -279,6 +279,8 @@ class PostgresDoor:
         self._sessions.pop(key, None)
         way.closed()
         body = {"session": session.id, "agent": session.arrival.agent}
+        if session.ended_by is not None:
+            body["reason"] = session.ended_by.message
         _spawn(self._record_quietly(Record(RecordKind.SESSION_CLOSED, body)))
 
     async def _refused(
@@ -304,11 +306,11 @@ class PostgresDoor:
             log.error("trail.unavailable", kind=record.kind.value, problem=str(error))
 
     def end_where(self, why: Callable[[Session], Finding | None]) -> None:
-        """End every session for which there is a reason, with its words."""
+        """End every session for which there is a reason, with its words; cancel what runs."""
         for session in list(self._sessions.values()):
             finding = why(session)
             if finding is not None:
-                session.fail(SHUTTING_DOWN, finding.message, finding.hint)
+                session.end(finding)
 
     def sessions_of(self, target: str, tier: str) -> tuple[SessionStanding, ...]:
         """Return the open sessions of a tier, the oldest first."""
@@ -321,6 +323,10 @@ class PostgresDoor:
             if arrival.target.name == target and arrival.tier.name == tier
         ]
         return tuple(sorted(found, key=lambda each: each.since))
+
+    def sessions(self) -> tuple[Session, ...]:
+        """Return the open sessions."""
+        return tuple(self._sessions.values())
 
     @property
     def session_count(self) -> int:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import structlog
 
 from holdpoint import gate, sql
+from holdpoint.doors.postgres import ending
 from holdpoint.doors.postgres.bounding import Bounding
 from holdpoint.doors.postgres.following import Following
 from holdpoint.doors.postgres.handshake import Arrival
@@ -32,6 +33,7 @@ from holdpoint.model.effects import (
     SessionView,
     Statement,
 )
+from holdpoint.model.finding import Finding
 from holdpoint.model.hold import Hold
 from holdpoint.model.steps import Done, Refused, Submission
 from holdpoint.policy import refusals
@@ -90,6 +92,7 @@ class Session:
         self._client_transport: asyncio.Transport | None = None
         self._client_paused: set[str] = set()
         self._leaving = False
+        self.ended_by: Finding | None = None  # why we ended it
         self.relay = Relay(
             self, engine.recorder, session_id, self._write_nothing, upstream.channel.write
         )
@@ -288,9 +291,7 @@ class Session:
         """Abandon what waits; what runs is followed to its end, so that the trail knows it."""
         self.relay.write_client = self._write_nothing
         self._client_transport = None
-        passage = self._passage
-        if passage is not None and passage.is_waiting and passage.task is not None:
-            passage.task.cancel()
+        self._abandon()
         self._spawn(self._leave())
 
     async def _leave(self) -> None:
@@ -298,16 +299,38 @@ class Session:
         channel = self.upstream.channel
         self.server_pressure(False)
         waited = 0.0 if self.relay.leave() else limits.CLIENT_GONE_GRACE_S
-        while self._runs and not channel.lost and waited < limits.CLIENT_GONE_GRACE_S:
+        while self.runs and not channel.lost and waited < limits.CLIENT_GONE_GRACE_S:
             await asyncio.sleep(LEAVE_POLL_S)
             waited += LEAVE_POLL_S
         channel.write(messages.TERMINATE)
         channel.open_transport.close()
 
     @property
-    def _runs(self) -> bool:
+    def runs(self) -> bool:
         """Tell whether anything that was sent has no answer yet."""
         return bool(self.relay.pending) or self.relay.bounding
+
+    @property
+    def is_settled(self) -> bool:
+        """Tell whether nothing runs and the client could be told something."""
+        return not self.runs and self.relay.is_between_frames
+
+    def end(self, finding: Finding) -> None:
+        """End the session because access was taken away: see ``ending``. The first reason stays."""
+        if self.ended_by is None:
+            self.ended_by = finding
+            self._spawn(ending.end(self, finding))
+
+    def stop(self) -> bool:
+        """Let nothing more begin; False if what runs cannot come to an end by itself."""
+        self._abandon()
+        return self.relay.leave()
+
+    def _abandon(self) -> None:
+        """Give up the statement that waits for people."""
+        passage = self._passage
+        if passage is not None and passage.is_waiting and passage.task is not None:
+            passage.task.cancel()
 
     def server_lost(self) -> None:
         """End the session: nothing can run any more, and what ran has an unknown outcome."""
