@@ -10,8 +10,9 @@ import signal
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -30,9 +31,9 @@ from holdpoint.engine.driver import Engine
 from holdpoint.engine.holds import HoldBook
 from holdpoint.engine.probes import DatabaseProber
 from holdpoint.engine.recorder import Recorder
+from holdpoint.engine.replicas import ReplicaSets
 from holdpoint.engine.secrets_command import SecretCommands
 from holdpoint.engine.standing import TargetStanding, TierStanding
-from holdpoint.engine.upstreams import Direct
 from holdpoint.model import limits
 from holdpoint.model.target import AccessLevel, Target, Tier
 from holdpoint.model.task import Barred, Login
@@ -66,19 +67,29 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def url_of(tier: Tier) -> UpstreamUrl:
-    """Resolve a tier's URL now, so that a secret can change without a restart.
+def url_of(tier: Tier, source: str = "") -> UpstreamUrl:
+    """Resolve a URL of a tier now, so that a secret can change without a restart.
 
     It may wait for a command: call it off the event loop (``engine.secrets_command.apart``).
     """
-    return resolve_upstream(tier.url_source, os.environ, _COMMANDS, tier.password_source)
+    source = source or tier.url_source
+    return resolve_upstream(source, os.environ, _COMMANDS, tier.password_source)
 
 
-def probe_url_of(tier: Tier) -> UpstreamUrl:
-    """Resolve the URL that probes of a tier use."""
+def look_url_of(tier: Tier, source: str) -> UpstreamUrl:
+    """Resolve a URL of a tier with the role that asks questions, if it has one."""
+    url = url_of(tier, source)
     if not tier.probe_source:
-        return url_of(tier)
-    return resolve_upstream(tier.probe_source, os.environ, _COMMANDS)
+        return url
+    role = resolve_upstream(tier.probe_source, os.environ, _COMMANDS)
+    return replace(url, user=role.user, password=role.password)
+
+
+def probe_url_of(replicas: ReplicaSets, target: Target, tier: Tier) -> UpstreamUrl:
+    """Resolve the URL that probes of a tier use: their own, or that of a server that works."""
+    if tier.probe_source and not tier.more_sources:
+        return resolve_upstream(tier.probe_source, os.environ, _COMMANDS)
+    return look_url_of(tier, replicas.source_now(target, tier))
 
 
 def replica_of(target: Target) -> Tier | None:
@@ -98,12 +109,13 @@ async def running(config: Config, store_path: Path | None = None) -> AsyncIterat
         await recorder.start({"version": __version__, "policy": config.policy.digest})
         try:
             book = HoldBook(store, recorder, _now)
-            standing = _Standing(config)
+            replicas = ReplicaSets(url_of, look_url_of)
+            standing = _Standing(config, replicas)
             expiry = asyncio.create_task(book.run_expiry())
             try:
                 async with (
                     _web(config, store, book, standing),
-                    _postgres(config, store, recorder, book) as (
+                    _postgres(config, store, recorder, book, replicas) as (
                         door,
                         port,
                     ),
@@ -165,7 +177,7 @@ def _give_back() -> None:
 
 @asynccontextmanager
 async def _postgres(
-    config: Config, store: Store, recorder: Recorder, book: HoldBook
+    config: Config, store: Store, recorder: Recorder, book: HoldBook, replicas: ReplicaSets
 ) -> AsyncIterator[tuple[PostgresDoor, int]]:
     engine = Engine(
         config.policy,
@@ -194,10 +206,11 @@ async def _postgres(
             if exact_s is not None and replica is not None and replica.name != tier.name:
                 counter = prober_of(target, replica)
             prober = DatabaseProber(
-                lambda: probe_url_of(tier),
+                lambda: probe_url_of(replicas, by_name[target], tier),
                 exact_s=exact_s,
                 counter=counter,
                 settings=tier.settings,
+                source_of=partial(replicas.source_now, by_name[target], tier),
             )
             probers[target, tier.name] = prober
         return prober
@@ -207,12 +220,14 @@ async def _postgres(
     def catalogs_of(target: str, tier: Tier) -> CatalogKeeper:
         found = catalogs.get((target, tier.name))
         if found is None:
-            found = CatalogKeeper(lambda: url_of(tier), settings=tier.settings)
+            url_now = partial(replicas.url_now, by_name[target], tier)
+            source_now = partial(replicas.source_now, by_name[target], tier)
+            found = CatalogKeeper(url_now, settings=tier.settings, source_of=source_now)
             catalogs[target, tier.name] = found
             found.subscribe(_set_apart)
         return found
 
-    door = PostgresDoor(engine, keeper, Direct(url_of), prober_of, catalogs_of)
+    door = PostgresDoor(engine, keeper, replicas, prober_of, catalogs_of)
     revoking = Revoking(door, store.credentials.standing, _now)
     door.watch(revoking.check)
     port = await door.listen(config.server.listen.host, config.server.listen.port)
@@ -225,6 +240,7 @@ async def _postgres(
             await prober.close()
         for each in catalogs.values():
             await each.close()
+        await replicas.close()
 
 
 def _set_apart(_: Catalog) -> None:
@@ -306,8 +322,9 @@ async def _web(
 class _Standing:
     """Tells how the targets stand; without a door nobody is in."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, replicas: ReplicaSets) -> None:
         self._config = config
+        self._replicas = replicas
         self.door: PostgresDoor | None = None
 
     def __call__(self) -> list[TargetStanding]:
@@ -328,6 +345,7 @@ class _Standing:
             access=tier.access.value,
             who=who_words(target, tier),
             budget=budget_words(tier.budget),
+            servers=self._replicas.standing(target, tier),
             sessions=door.sessions_of(target.name, tier.name) if door is not None else (),
         )
 

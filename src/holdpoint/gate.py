@@ -43,8 +43,10 @@ from holdpoint.model.steps import (
     OpenHold,
     Outcome,
     Refused,
+    ReserveRows,
     Step,
     Submission,
+    TakeStatements,
     WriteRecord,
 )
 from holdpoint.model.target import Target, Tier
@@ -91,10 +93,15 @@ def admit(policy: Policy, submission: Submission, page: str = "") -> Steps:
     ``page`` is the address under which holds are shown to people; a hold's id is appended.
     """
     reading = yield from _read(submission)
+    if submission.is_limited and not _only_ends(reading):
+        writes = bool(bounds.writers_of(reading))
+        over = yield from TakeStatements(len(reading.statements) or 1, writes)
+        if over is not None:
+            return (yield from _over_budget(policy, submission, reading, over))
     case, decision = yield from _judge(policy, submission, reading)
     barred = submission.barred
     if barred is not None and not _only_ends(reading):
-        decision = Decision(verdict=Verdict.DENY, findings=(barred,), rules=decision.rules)
+        decision = Decision(verdict=Verdict.DENY, findings=(barred,))
     if decision.verdict is Verdict.DENY:
         return (yield from _deny(case, decision))
     bound = bounds.to_enforce(reading, _bound_of(policy, case, decision))
@@ -109,11 +116,19 @@ def admit(policy: Policy, submission: Submission, page: str = "") -> Steps:
         if refused is not None:
             return refused
         bound = bounds.to_enforce(reading, _approved_rows(hold))
+    room: int | None = None
+    if submission.is_limited and bounds.writers_of(reading):
+        reserved = yield from _reserve(reading, bound)
+        if isinstance(reserved, Finding):
+            return (yield from _over_budget(policy, submission, reading, reserved))
+        room, bound = reserved
     started = yield from WriteRecord(
         decided_record(RecordKind.STATEMENT_STARTED, case, decision, hold.id if hold else "")
     )
     execution = yield from Execute(started, case.reading, bound)
     yield from WriteRecord(finished_record(started, case.session, execution))
+    if execution.rolled_back and room is not None and bound == room:
+        return refusals.over_rows_written(reading, execution.changed, room)
     if execution.rolled_back and bound is not None:
         return (yield from _over_bound(policy, submission, case, execution.changed, bound, page))
     return Done(execution=execution)
@@ -123,6 +138,34 @@ def _only_ends(reading: Reading) -> bool:
     """Tell whether a text only ends what was begun: a barred session can still do that."""
     tags = [statement.tag for statement in reading.statements]
     return bool(tags) and all(tag in ENDING_TAGS for tag in tags)
+
+
+def _reserve(
+    reading: Reading, bound: int | None
+) -> Generator[Step[Any], Any, tuple[int | None, int | None] | Finding]:
+    """Set rows of the budget aside; return how many there are, if they are the bound, and the bound.
+
+    A finding says that there are none, or that nobody could see to it that no more are written.
+    """
+    room = yield from ReserveRows(bounds.rows_wanted(reading, bound))
+    if room is None or isinstance(room, Finding):
+        return room if isinstance(room, Finding) else (None, bound)
+    if bound is not None and bound <= room:
+        return None, bound
+    enforced = bounds.to_enforce(reading, room)
+    why = bounds.obstacle(reading) if enforced is not None else ""
+    if why:
+        return refusals.not_boundable(reading, room, why)
+    return enforced, enforced
+
+
+def _over_budget(
+    policy: Policy, submission: Submission, reading: Reading, over: Finding
+) -> Generator[Step[Any], Any, Refused]:
+    """Refuse what the budget has no room for; nothing is asked of the database for it."""
+    now = yield from Now()
+    case = _case(policy, submission, reading, Impact(), (over,), now)
+    return (yield from _deny(case, Decision(verdict=Verdict.DENY, findings=(over,), rules=())))
 
 
 def judge(

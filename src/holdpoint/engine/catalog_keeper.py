@@ -43,13 +43,17 @@ class CatalogKeeper:
         clock: Callable[[], float] = time.monotonic,
         check_s: float = limits.CATALOG_CHECK_S,
         settings: Sequence[tuple[str, str]] = (),
+        source_of: Callable[[], str] = str,
     ) -> None:
         """``check_s``: seconds from one check of the mark to the next, at least.
 
         ``settings`` are those that sessions start with: a search path makes names mean others.
+        When ``source_of`` gives something new, the URL leads to another server: a replica was lost.
         """
         self._options = options_of(settings)
         self._url_of = url_of  # raises ``ValueError`` with words when there is no URL
+        self._source_of = source_of
+        self._source = ""
         self._place = "the database"
         self._clock = clock
         self._check_s = check_s
@@ -201,7 +205,9 @@ class CatalogKeeper:
         """Whether there is a picture and the catalog still has its mark."""
         if self._catalog is None:
             return False
-        connection = self._connection or await self._connect()
+        connection = self._connection
+        if connection is None or self._source_of() != self._source:
+            connection = await self._connect()
         try:
             return await read_mark(connection) == self._catalog.rows.mark
         except psycopg.OperationalError:
@@ -212,6 +218,7 @@ class CatalogKeeper:
     async def _connect(self) -> psycopg.AsyncConnection[Any]:
         """Replace the connection by a fresh one."""
         await self._disconnect()
+        self._source = self._source_of()
         url = await apart(self._url_of)
         self._place = f"`{url.place}`"
         self._connection = await psycopg.AsyncConnection.connect(

@@ -107,8 +107,11 @@ class DatabaseProber:
         exact_s: float | None = None,
         counter: DatabaseProber | None = None,
         settings: Sequence[tuple[str, str]] = (),
+        source_of: Callable[[], str] = str,
     ) -> None:
         self._url_of = url_of
+        self._source_of = source_of
+        self._source = ""
         self._options = f"{options_of(settings)} {SETTINGS}"  # of two, the last one counts
         self._exact_s = exact_s
         self._counter = counter
@@ -328,6 +331,9 @@ class DatabaseProber:
     async def _begun(self, begin: str) -> psycopg.AsyncConnection[Any]:
         """The connection that is kept, or a new one, with its transaction begun."""
         kept, self._idle = self._idle, None
+        source, self._source = self._source, self._source_of()
+        if kept is not None and source != self._source:  # the URL leads to another server now
+            await kept.close()
         if kept is not None and not kept.closed:
             try:
                 await kept.execute(begin)

@@ -66,8 +66,11 @@ class ReplicaSets:
         May wait for a command: call it off the event loop. Raises ``ConnectionError`` when every
         server is of the wrong kind, ``ValueError`` for a URL that cannot be had.
         """
-        source = self._of(target, tier).source_now() if needs_looks(tier) else tier.url_source
-        return self._url_of(tier, source)
+        return self._url_of(tier, self.source_now(target, tier))
+
+    def source_now(self, target: Target, tier: Tier) -> str:
+        """Return the source of that URL. Raises ``ConnectionError``."""
+        return self._of(target, tier).source_now() if needs_looks(tier) else tier.url_source
 
     def standing(self, target: Target, tier: Tier) -> tuple[ServerStanding, ...]:
         """Return how the tier's servers stand; nothing for one whose servers need no looks."""
