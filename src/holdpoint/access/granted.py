@@ -110,7 +110,8 @@ class PassingView:
 class Granted:
     """What one database gives, to the roles that were asked about and to everybody.
 
-    ``admin`` is the one who asked. ``held`` and ``defaults`` are of those roles, of everybody
+    ``admin`` is the one who asked, ``started`` when the server did (seconds since 1970).
+    ``held`` and ``defaults`` are of those roles, of everybody
     (outside the server's own schemas), and what the one who asks may give on. ``definers`` are
     functions that run with their owner's rights. ``secured`` are tables with row-level security.
     ``elsewhere`` are pairs of a role and another database in which it has rights.
@@ -122,6 +123,7 @@ class Granted:
     superuser: bool
     createrole: bool
     in_recovery: bool
+    started: str
     database_owner: str
     objects: Objects
     owners: Mapping[Place, str]

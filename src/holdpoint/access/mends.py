@@ -111,19 +111,26 @@ def _mend(
         for name, each in state.roles.items()
         if each.login and not each.superuser and name not in mine and name not in owners
     )
-    steps = statements.take(PUBLIC, rights, state.signatures)
-    if others:
-        steps += statements.give(others, rights, state.signatures)
+    # What others keep is part of taking it from everybody, not of any role's own plan.
+    steps = [
+        replace(each, words=f"everybody {each.words}")
+        for each in statements.take(PUBLIC, rights, state.signatures)
+    ]
     shown = [quoted(name) for name in others[:ROLES_SHOWN]]
     if len(others) > len(shown):
         shown.append(f"{len(others) - len(shown):,} more roles that sign in")
-    keep = f"; {listed(shown)} would keep it, by name" if others else ""
+    keep = ""
+    if others:
+        keep = f"; {listed(shown)} would keep it, by name"
+        steps += [
+            replace(each, role="", words=f"{listed(shown)} {each.words}, by name")
+            for each in statements.give(others, rights, state.signatures)
+        ]
     return Mend(
         words=f"{_may(rights)}: PUBLIC holds it, so "
         f"{listed([quoted(each) for each in roles])} may too, whatever is taken from "
         f"{'it' if len(roles) == 1 else 'them'}{keep}",
-        # What others keep is part of taking it from everybody, not of any role's own plan.
-        steps=tuple(replace(each, role="") for each in steps),
+        steps=tuple(steps),
         obstacle=obstacle,
     )
 

@@ -27,7 +27,7 @@ BLOCKED_SHOWN: Final = 6  # objects of one line; all are counted
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What would be done to one database.
+    """What would be done to one database, by ``admin``; ``server`` is when the server started.
 
     ``problems``: nothing may be done while there is one. ``blocked``: what is asked for and cannot
     be done by the one who plans. ``notes``: what should be known. ``mends`` are offered beside the
@@ -37,6 +37,7 @@ class Plan:
     target: str
     admin: str
     database: str
+    server: str = ""
     steps: tuple[Step, ...] = ()
     problems: tuple[str, ...] = ()
     blocked: tuple[str, ...] = ()
@@ -99,11 +100,12 @@ def make_plan(
         target=desired.target,
         admin=state.admin,
         database=state.objects.database,
+        server=state.started,
         steps=tuple(steps),
         problems=tuple(dict.fromkeys(problems)),
         blocked=tuple(blocked),
         notes=(*desired.notes, *checked.notes, *notes_of(desired, state, wanted)),
-        mends=tuple(found),
+        mends=tuple(each for each in found if each.obstacle or not mend),
         wanted=wanted,
     )
 

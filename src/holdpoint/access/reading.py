@@ -45,7 +45,8 @@ _OURS: Final = "(n.nspname !~ '^pg_' AND n.nspname <> 'information_schema')"
 
 SESSION: Final = """
 SELECT current_setting('server_version_num')::int / 10000, d.datname::text, r.rolname::text,
-       r.rolsuper, r.rolcreaterole, pg_is_in_recovery(), pg_get_userbyid(d.datdba)::text
+       r.rolsuper, r.rolcreaterole, pg_is_in_recovery(), pg_get_userbyid(d.datdba)::text,
+       extract(epoch FROM pg_postmaster_start_time())::text
   FROM pg_database AS d, pg_roles AS r
  WHERE d.datname = current_database() AND r.rolname = current_user
 """
@@ -281,7 +282,8 @@ class _Reader:
 
     def read(self) -> Granted:
         """Read everything."""
-        [(version, database, admin, superuser, createrole, recovering, owner)] = self._rows(SESSION)
+        [session] = self._rows(SESSION)
+        version, database, admin, superuser, createrole, recovering, owner, started = session
         secured: set[tuple[str, str]] = set()
         definers: set[Place] = set()
         schemas = dict(self._rows(SCHEMAS))
@@ -295,6 +297,7 @@ class _Reader:
             superuser=superuser,
             createrole=createrole,
             in_recovery=recovering,
+            started=started,
             database_owner=owner,
             objects=Objects(
                 database=database,

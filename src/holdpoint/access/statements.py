@@ -234,8 +234,6 @@ def give(grantees: Sequence[str], rights: Iterable[Right], signatures: Signature
     steps: list[Step] = []
     for on, privileges, names in _folded(rights, signatures):
         words = f"may {_privileges(privileges, words=True)} on {_listed(on, names)}"
-        if len(grantees) > 1:
-            words = f"keep their own: {listed([quoted(each) for each in grantees])} {words}"
         sql = _wrapped(f"GRANT {_privileges(privileges)} ON {_KEYWORD[on]}", names, f"TO {to}")
         steps.append(Step(role=grantees[0], adds=True, words=words, sql=sql))
     return steps
