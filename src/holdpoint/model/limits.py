@@ -174,6 +174,14 @@ SECRET_TIMEOUT_S: Final = 5.0  # chosen: a secret manager's answer, well within 
 SECRET_KEEP_S: Final = 30.0  # chosen: a changed secret is used within this
 SECRET_FAILED_KEEP_S: Final = 2.0  # chosen: while a secret manager fails it is asked this often
 SECRET_THREADS_MAX: Final = 4  # chosen: commands that are waited for at once
+MINT_TIMEOUT_S: Final = 8.0  # chosen: to make a role, within STARTUP_TIMEOUT_S
+MINTS_MAX: Final = 8  # chosen: roles that are made or dropped at once, a connection for each
+MINT_CONNECTIONS: Final = 2  # chosen: a session has one; what it leaves may be there for a moment
+MINT_UNUSED_S: Final = 60.0  # chosen: a role that no session has used by then is left over
+MINT_POLL_S: Final = 0.02
+MINT_REPLAY_S: Final = 3.0  # chosen: how long a replica may take to know a new role
+MINT_SWEEP_S: Final = 300.0  # chosen: roles that were left over are gone within this
+MINT_SWEEP_TIMEOUT_S: Final = 60.0
 
 # --- roles and grants of a database ---------------------------------------------------------------
 ROLE_CONNECTIONS: Final = 50  # chosen: half of what PostgreSQL takes at its usual max_connections
