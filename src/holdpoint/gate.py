@@ -100,7 +100,7 @@ def admit(policy: Policy, submission: Submission, page: str = "") -> Steps:
             return (yield from _over_budget(policy, submission, reading, over))
     case, decision = yield from _judge(policy, submission, reading)
     barred = submission.barred
-    if barred is not None and not _only_ends(reading):
+    if barred is not None and decision.verdict is not Verdict.DENY and not _only_ends(reading):
         decision = Decision(verdict=Verdict.DENY, findings=(barred,))
     if decision.verdict is Verdict.DENY:
         return (yield from _deny(case, decision))

@@ -51,9 +51,11 @@ from holdpoint.model.steps import (
     OpenHold,
     Outcome,
     Refused,
+    ReserveRows,
     RowQuery,
     Step,
     Submission,
+    TakeStatements,
     WriteRecord,
 )
 from holdpoint.policy import refusals
@@ -124,6 +126,12 @@ class Passage(Protocol):
     def waiting(self, hold: Hold, page: str) -> None:
         """Tell the client that it waits for people, and where."""
 
+    def take(self, statements: int, writes: bool) -> Finding | None:
+        """Count statements against the budget; a finding says why they must not run."""
+
+    async def reserve(self, wanted: int | None) -> int | Finding | None:
+        """Set aside rows of the budget; see ``model.steps.ReserveRows``."""
+
     async def execute(self, started: int, reading: Reading, rows_max: int | None) -> Execution:
         """Run the message and return how it ended; more than ``rows_max`` rows are taken back."""
 
@@ -186,6 +194,10 @@ class Engine:
                 return await self._record(record)
             case Execute(started, reading, rows_max):
                 return await passage.execute(started, reading, rows_max)
+            case TakeStatements(count, writes):
+                return passage.take(count, writes)
+            case ReserveRows(wanted):
+                return await passage.reserve(wanted)
             case Now():
                 return self.clock()
             case EstimateRows(submission, reading):

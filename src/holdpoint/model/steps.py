@@ -54,6 +54,7 @@ class Submission:
     dialect: Dialect
     view: SessionView
     parameters: tuple[Parameter, ...] | None = None
+    is_limited: bool = False  # a budget must be asked before anything runs
     may_wait: bool = True
     task_tiers: tuple[str, ...] = ()
     barred: Finding | None = None
@@ -186,6 +187,25 @@ class WriteRecord(Step[int]):
     """Put a record into the trail; the reply, its number, comes when it is durable."""
 
     record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class TakeStatements(Step["Finding | None"]):
+    """Count statements against the budget; the reply says why they must not run, if so."""
+
+    count: int
+    writes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReserveRows(Step["int | Finding | None"]):
+    """Set rows aside that the message may change, ``wanted`` at most (None: as many as there are).
+
+    The reply is how many it may change; None when no budget bounds them, a finding when none are
+    left. What it did change is counted in their place when it is over.
+    """
+
+    wanted: int | None
 
 
 @dataclass(frozen=True, slots=True)

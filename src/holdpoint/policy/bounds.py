@@ -13,12 +13,15 @@ from typing import Final
 from holdpoint.model.case import Case
 from holdpoint.model.effects import Access, Effect, Reading, Statement, TransactionMark, Verb
 from holdpoint.model.impact import Basis, Figure
+from holdpoint.model.steps import Execution
 from holdpoint.model.verdict import Verdict
 from holdpoint.policy.decide import decide
 from holdpoint.policy.rules import Policy
 from holdpoint.policy.table import table_of
 
 _ROWS_CHANGE: Final = frozenset({Effect.WRITE, Effect.BULK_WRITE})
+# What a single one of them did is undone for certain when it fails, and its tag counts its rows.
+_PLAIN_WRITES: Final = ("INSERT", "UPDATE", "DELETE", "MERGE")
 _CHANGES: Final = frozenset({Verb.INSERT, Verb.UPDATE, Verb.DELETE, Verb.TRUNCATE})
 
 
@@ -51,15 +54,49 @@ def to_enforce(reading: Reading, bound: int | None) -> int | None:
     Not for what changes no rows, nor where the text (or a unique key) proves that the bound holds
     and nothing else that changes rows is set off.
     """
-    writers = writers_of(reading)
-    if bound is None or not writers:
+    if bound is None or not writers_of(reading):
         return None
+    proven = _proven(reading)
+    return bound if proven is None or proven > bound else None
+
+
+def _proven(reading: Reading) -> int | None:
+    """The most rows that the text (or a unique key) proves; None when it proves no number."""
     proven = 0
-    for statement in writers:
+    for statement in writers_of(reading):
         if statement.rows_max is None or _sets_off_changes(statement):
-            return bound
+            return None
         proven += statement.rows_max
-    return bound if proven > bound else None
+    return proven
+
+
+def rows_wanted(reading: Reading, bound: int | None) -> int | None:
+    """The most rows that a message may change under ``bound``; None when nothing bounds them."""
+    proven = _proven(reading)
+    if proven is None:
+        return bound
+    return proven if bound is None or proven < bound else bound
+
+
+def rows_used(reading: Reading, execution: Execution, granted: int) -> int:
+    """How many rows of a budget an execution has used: never fewer than may have stayed.
+
+    Where nobody has counted (the text proves that they are few, or it is not known how it ended)
+    that is all that was set aside for it.
+    """
+    if not execution.ran or execution.rolled_back:
+        return 0
+    if not execution.complete:
+        return granted
+    only = reading.statements[0] if len(reading.statements) == 1 else None
+    plain = only is not None and only.tag in _PLAIN_WRITES
+    if execution.sqlstate:
+        return 0 if plain else granted
+    if execution.changed >= 0:
+        return execution.changed
+    if plain and execution.rows >= 0 and execution.tag.startswith(_PLAIN_WRITES):
+        return execution.rows
+    return granted
 
 
 def writers_of(reading: Reading) -> tuple[Statement, ...]:

@@ -23,6 +23,7 @@ SUPERSEDED = "HP005"
 INSUFFICIENT_PRIVILEGE = "42501"
 SYNTAX_ERROR = "42601"
 QUERY_CANCELED = "57014"
+LIMIT_EXCEEDED = "53400"  # configuration_limit_exceeded
 
 FEATURE_NOT_SUPPORTED = "0A000"
 NOT_IN_STATE = "55000"
@@ -30,10 +31,15 @@ NOT_IN_STATE = "55000"
 SYNTAX_CODE = "HP1001"
 OVER_BOUND = "HP8011"  # it ran, changed more rows than its bound and was rolled back
 NOT_BOUNDABLE = "HP8012"  # a bound holds for it that cannot be enforced
+OVER_BUDGET = "HP8014"
 REPLICA = "HP8015"  # the replica is too far behind, or is none any more
 
 # No right is missing, nor would another statement help.
-_STATES = {NOT_BOUNDABLE: FEATURE_NOT_SUPPORTED, REPLICA: NOT_IN_STATE}
+_STATES = {
+    NOT_BOUNDABLE: FEATURE_NOT_SUPPORTED,
+    OVER_BUDGET: LIMIT_EXCEEDED,
+    REPLICA: NOT_IN_STATE,
+}
 
 
 def denied(case: Case, decision: Decision) -> Refused:
@@ -193,6 +199,42 @@ def not_boundable(reading: Reading, bound: int, why: str) -> Finding:
         hint="nothing ran; send each statement as a message of its own "
         "(psql: one `-c` for each, or a file)",
     )
+
+
+def over_rate(per_minute: int, count: int, seconds: int) -> Finding:
+    """Return the reason why statements must wait; a negative number of seconds never ends."""
+    if seconds < 0:
+        what, then = f"one message has {count:,}", "send them one by one"
+    else:
+        what, then = "they are used up", f"there is room again in {seconds} s"
+    return Finding(
+        code=OVER_BUDGET,
+        message=f"the budget `statements_per_minute` of {per_minute:,} is not enough: {what}",
+        hint=f"nothing ran; {then}",
+    )
+
+
+def no_rows_left(limit: int, written: int, reserved: int) -> Finding:
+    """Return the reason why nothing more may be written."""
+    aside = f", {reserved:,} are set aside for statements that run now" if reserved else ""
+    return Finding(
+        code=OVER_BUDGET,
+        message=f"the budget `rows_written` of {limit:,} rows is used up",
+        detail=f"{written:,} rows were written{aside}",
+        hint="nothing ran; a person can start a task with a larger budget",
+    )
+
+
+def over_rows_written(reading: Reading, changed: int, left: int) -> Refused:
+    """Return the refusal of what was rolled back because so few rows may still be written."""
+    finding = Finding(
+        code=OVER_BUDGET,
+        message=f"rolled back: {_writers(reading)} changed {changed:,} rows, and the budget "
+        f"`rows_written` has {left:,} left",
+        detail=f"{OVER_BUDGET}; counted while it ran",
+        hint="nothing of it is left; narrow it, or ask for a task with a larger budget",
+    )
+    return Refused(finding=finding, sqlstate=LIMIT_EXCEEDED)
 
 
 def _writers(reading: Reading) -> str:

@@ -21,6 +21,8 @@ from typing import Final
 from librt.strings import read_i32_be
 from mypy_extensions import i64
 
+from holdpoint.doors.postgres import refusing
+from holdpoint.doors.postgres.metering import Meter
 from holdpoint.doors.postgres.parties import Owner, Reads
 from holdpoint.doors.postgres.pending import (
     CLOSE,
@@ -37,13 +39,36 @@ from holdpoint.engine.unavailable import TrailUnavailable
 from holdpoint.model import limits
 from holdpoint.wire.postgres import messages
 from holdpoint.wire.postgres.errors import ProtocolError
-from holdpoint.wire.postgres.stream import skip_unneeded
+from holdpoint.wire.postgres.frames import frame
+from holdpoint.wire.postgres.stream import Room, is_of_result, skip_unneeded
 
 IDLE: Final = 0x49
 NOT_KNOWN: Final = 0  # in place of a transaction state: frames of the extended protocol came since
 NAME_BYTES_MAX: Final = limits.NAME_CHARS_MAX
 CONNECTION_FAILURE: Final = "08006"
 SYNTAX_ERROR: Final = "42601"  # what the server says to a statement that stands for a refused one
+
+
+class Cut:
+    """A result that went over its budget: no more of it is passed on.
+
+    ``entry`` is what it answers, ``words`` the error that the client gets for it. ``bounded`` says
+    that the gate takes the statement back itself, when it is over. ``is_last`` says that nothing
+    was sent behind the Sync (or the Query) that the statement belongs to. ``leaves_traces`` turns
+    True when something behind it has run that an error would not have let run.
+    """
+
+    def __init__(self, entry: Pending, words: bytes, bounded: bool, is_last: bool) -> None:
+        self.entry = entry
+        self.words = words
+        self.bounded = bounded
+        self.is_last = is_last
+        self.leaves_traces = False
+
+
+def _no_time() -> float:
+    """Return the time where nothing is counted by it."""
+    return 0.0
 
 
 class Answers(Sending):
@@ -73,6 +98,12 @@ class Answers(Sending):
         self.watching = False  # what the server sends now answers a question of our own
         self.kept = b""  # the end of a statement, kept until its rows are counted
         self.on_settled: Callable[[], None] | None = None  # see ``counting.Counting.settle``
+        self.meter = Meter(_no_time)
+        self._fresh_room = Room()  # of the result that comes now ...
+        self._metered: Pending | None = None  # ... to this entry
+        self.cut: Cut | None = None  # a result that is over its budget is not passed on any more
+        self.cancel_seen = False  # the client has asked to cancel what runs
+        self._drops = False  # what is skipped next goes to nobody
         self._server_kept: list[bytes] = []
         self._server_kept_bytes = 0
         self._server_wanted = 0
@@ -107,17 +138,22 @@ class Answers(Sending):
         position: i64 = self._server_skip
         if position >= end:
             self._server_skip = int(position - end)
-            self.write_client(data)
+            if not self._drops:
+                self.write_client(data)
             return
         self._server_skip = 0
-        forwarded: i64 = 0
+        forwarded: i64 = position if self._drops else 0
+        self._drops = False
         wanted: i64 = 5
         while True:
-            if self.bounding:
+            if self.bounding and self.cut is None:
                 forwarded = self._flush_kept(data, forwarded, position)
-            if not self.watching and not self.kept:
-                position = skip_unneeded(data, position, end)
-                if position >= end:
+            if not self.watching and not self.kept and self.cut is None:
+                room = self._room()
+                position = skip_unneeded(data, position, end, room)
+                if room.over:
+                    self.over_result(room)
+                elif position >= end:
                     self._server_skip = int(position - end)
                     position = end
                     break
@@ -125,6 +161,15 @@ class Answers(Sending):
                 break
             length = i64(read_i32_be(data, position + 1))
             stop: i64 = position + 1 + length
+            if self.cut is not None and is_of_result(data[position]) and length >= 4:
+                if position > forwarded:
+                    self.write_client(data[forwarded:position])
+                if stop > end:
+                    self._server_skip = int(stop - end)
+                    self._drops = True
+                    stop = end
+                position = forwarded = stop
+                continue
             if length < 4 or length > limits.MESSAGE_BYTES_MAX:
                 raise ProtocolError(f"the server sent a message length of {length} bytes")
             if stop > end:
@@ -154,10 +199,10 @@ class Answers(Sending):
     @property
     def is_between_frames(self) -> bool:
         """Tell whether the client has no frame half received."""
-        return not self._server_skip
+        return not self._server_skip or self._drops
 
     def _send_notices(self) -> None:
-        if not self._server_skip:
+        if self.is_between_frames:
             for response in self._notices:
                 self.write_client(response)
             self._notices.clear()
@@ -168,6 +213,12 @@ class Answers(Sending):
             raise ProtocolError("the server sent a message without its content")
         if self.watching:
             return self.own_frame(kind, data, position, stop)
+        if self.cut is not None:
+            return self.cut_frame(kind, data, position, stop)
+        return self.answer(kind, data, position, stop)
+
+    def answer(self, kind: i64, data: bytes, position: i64, stop: i64) -> bytes | None:
+        """Take an answer to what the client has sent."""
         if kind == 0x43:  # CommandComplete
             return self._command_complete(data, position, stop)
         if kind == 0x5A:  # ReadyForQuery
@@ -212,6 +263,25 @@ class Answers(Sending):
         self.write_client(self.kept)
         self.kept = b""
         return position
+
+    def _room(self) -> Room:
+        """Return how much may still pass of the result that the next rows belong to."""
+        entry = self.pending[0] if self.pending else None
+        if entry is not self._metered:
+            self._metered = entry
+            self._fresh_room.rows = self.meter.rows_max
+            self._fresh_room.size = self.meter.size_max
+        if entry is not None and entry.room is not None:
+            return entry.room
+        return self._fresh_room
+
+    def over_result(self, room: Room) -> None:
+        """Pass on no more of a result, and see that it ends in an error; ``overrun`` has it."""
+        raise NotImplementedError
+
+    def cut_frame(self, kind: i64, data: bytes, position: i64, stop: i64) -> bytes | None:
+        """Take what comes after the end of what may pass; ``overrun.Overrun`` has it."""
+        raise NotImplementedError
 
     def own_frame(self, kind: i64, data: bytes, position: i64, stop: i64) -> bytes | None:
         """Take an answer to a question of our own; ``counting.Counting`` has it."""
@@ -266,6 +336,7 @@ class Answers(Sending):
         if kind != SYNC and kind != QUERY:
             raise ProtocolError("the server is ready although it has not answered everything")
         head = self.pending.popleft()
+        self.cancel_seen = False
         bounded = head.operation is not None and head.operation.on_answer is not None
         if kind == QUERY:
             self._finish(head)
@@ -293,6 +364,7 @@ class Answers(Sending):
             self.pending.append(Pending(CLOSE, name=name, prepared=self.statements.get(name)))
         else:
             self.pending.append(Pending(CLOSE, name=name, is_portal=True))
+            self.rooms.pop(name, None)
 
     def _parsed(self) -> None:
         if self._head(0x31) != PARSE:
@@ -330,6 +402,8 @@ class Answers(Sending):
         response: bytes | None = None
         if head is not None and head.refusal and sqlstate == SYNTAX_ERROR:
             response = head.refusal
+        elif sqlstate == refusing.QUERY_CANCELED or self.cut is not None:
+            response, sqlstate = self._cancelled(payload, head, sqlstate)
         if head is not None and head.kind == QUERY:
             head.sqlstate = sqlstate
             if head.operation is not None:
@@ -340,6 +414,17 @@ class Answers(Sending):
             self.skip(sqlstate)
         self.end_copy()
         return response
+
+    def _cancelled(
+        self, payload: bytes, head: Pending | None, sqlstate: str
+    ) -> tuple[bytes | None, str]:
+        """Say which budget it was that a statement was cancelled for; return that as an error."""
+        if head is not None and head.over:
+            return head.over, messages.parse_fields(head.over[5:]).get("C", sqlstate)
+        seconds = self.meter.budget.statement_s
+        if seconds is None or self.cancel_seen:
+            return None, sqlstate
+        return refusing.with_time_budget(frame(0x45, payload), seconds), sqlstate
 
     def skip(self, sqlstate: str) -> None:
         """Take back what the server will not do: everything up to the next Sync.

@@ -26,7 +26,7 @@ from typing import Final
 from holdpoint.doors.postgres import refusing
 from holdpoint.doors.postgres.answers import NOT_KNOWN
 from holdpoint.doors.postgres.pending import QUERY, Operation, Own
-from holdpoint.doors.postgres.refusing import REFUSED_PARSE, REFUSED_QUERY
+from holdpoint.doors.postgres.refusing import OVER_BUDGET, REFUSED_PARSE, REFUSED_QUERY
 from holdpoint.doors.postgres.relay import Relay
 from holdpoint.wire.postgres import messages
 
@@ -120,6 +120,12 @@ class Bounding:
         if operation.sqlstate:  # the client has its error already
             await self._end_query(b"", alone)
             return
+        if operation.over:
+            operation.sqlstate = OVER_BUDGET
+            if not alone:
+                await self._ask(REFUSED_QUERY)
+            await self._end_query(operation.over, alone)
+            return
         assert relay.status != messages.IDLE, "a bounded message does not end its transaction"
         last = await self._ask(SETTLE_AND_COUNT if alone else COUNT)
         if not last.sqlstate and self._passes(operation, before, last):
@@ -178,6 +184,13 @@ class Bounding:
 
     async def _judge(self, operation: Operation, before: Own) -> None:
         """Let an Execute be, or make the server fail, so that it takes back all up to there."""
+        if operation.over:
+            operation.sqlstate = OVER_BUDGET
+            operation.suspended = False
+            await self._ask(REFUSED_PARSE + messages.FLUSH, COUNT_CLOSES)
+            self._relay.tell(operation.over, ready=False)
+            self._relay.go_on()
+            return
         after = await self._ask(COUNT_FRAMES, COUNT_CLOSES)
         if after.sqlstate:
             self._fail(operation, after)

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from librt.strings import read_i32_be
 from mypy_extensions import i64
 
-from holdpoint.doors.postgres.answers import NOT_KNOWN, Answers
+from holdpoint.doors.postgres.answers import NOT_KNOWN
+from holdpoint.doors.postgres.overrun import Overrun
 from holdpoint.doors.postgres.pending import (
     EXECUTE,
     FENCE,
@@ -31,7 +32,7 @@ from holdpoint.wire.postgres.errors import ProtocolError
 from holdpoint.wire.postgres.frames import frame
 
 
-class Counting(Answers):
+class Counting(Overrun):
     """Adds the gate's own questions to what a session knows of its server."""
 
     def halt(self) -> None:
@@ -168,7 +169,7 @@ class Counting(Answers):
 
     def send_execute(self, execute: bytes, operation: Operation) -> None:
         """Send an Execute whose end is kept back, and ask for it."""
-        self.pending.append(Pending(EXECUTE, operation=operation))
+        self.pending.append(Pending(EXECUTE, operation=operation, room=operation.room))
         operation.sent = True
         self.write_server(execute + messages.FLUSH)
         if operation.copies:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from holdpoint.doors.postgres.handshake import Arrival, Gatekeeper
 from holdpoint.doors.postgres.memo import Memos
 from holdpoint.doors.postgres.opening import open_session, without_timeouts
 from holdpoint.doors.postgres.session import Session
+from holdpoint.doors.postgres.shares import Share, Shares, with_timeouts
 from holdpoint.doors.postgres.upstream import Upstream, UpstreamError
 from holdpoint.engine.driver import Engine, Keeper, Prober
 from holdpoint.engine.recorder import TrailUnavailable
@@ -46,6 +48,7 @@ class PostgresDoor:
     """Listens for agents. ``upstreams`` leads to a tier's database, ``prober_of`` gives its prober.
 
     ``catalogs_of`` gives what keeps pictures of its catalog; without it nothing is followed.
+    ``shares`` are the counters of budgets; without them those of tiers and logins count.
     """
 
     def __init__(
@@ -55,12 +58,14 @@ class PostgresDoor:
         upstreams: Upstreams,
         prober_of: Callable[[str, Tier], Prober],
         catalogs_of: Callable[[str, Tier], Keeper] | None = None,
+        shares: Shares | None = None,
     ) -> None:
         self._engine = engine
         self._keeper = keeper
         self._upstreams = upstreams
         self._prober_of = prober_of
         self._catalogs_of = catalogs_of
+        self._shares = shares if shares is not None else Shares()
         self._sessions: dict[tuple[int, bytes], Session] = {}
         self._memos: dict[tuple[str, str], Memos] = {}
         self._keepers: dict[tuple[str, str], Keeper] = {}
@@ -69,7 +74,7 @@ class PostgresDoor:
         self._listener = Listener(lambda: Channel(self._accept))
         self._closing = False
         self._watch: asyncio.Task[None] | None = None
-        self._checks: list[Callable[[], None]] = []
+        self._checks: list[Callable[[], None]] = [self._look]
 
     async def listen(self, host: str, port: int) -> int:
         """Start to accept connections; returns the port, for ``port`` 0 the one that was free."""
@@ -151,12 +156,21 @@ class PostgresDoor:
         except ProtocolError as error:
             await self._refused(packet.parameters.get("user", ""), peer, error)
             raise
-        server, way = await self._connect(arrival, peer)
         try:
-            await self._begin(channel, arrival, server, way, peer)
+            share = await self._shares.enter(arrival)
+        except ProtocolError as error:
+            await self._refused(arrival.agent, peer, error)
+            raise
+        try:
+            server, way = await self._connect(arrival, peer)
+            try:
+                await self._begin(channel, arrival, server, way, peer, share)
+            except BaseException:
+                server.channel.open_transport.abort()
+                way.closed()
+                raise
         except BaseException:
-            server.channel.open_transport.abort()
-            way.closed()
+            self._shares.leave(share)
             raise
 
     async def _connect(self, arrival: Arrival, peer: str) -> tuple[Upstream, Way]:
@@ -166,6 +180,7 @@ class PostgresDoor:
         """
         own, timeouts = without_timeouts(arrival.settings)
         settings = {**own, **dict(arrival.tier.settings), **_told(arrival)}
+        settings = with_timeouts(settings, self._shares.budget(arrival))
         if arrival.tier.access is AccessLevel.READ_ONLY:
             settings.update(READ_ONLY_SETTINGS)
         place = f"tier `{arrival.tier.name}` of target `{arrival.target.name}`"
@@ -204,7 +219,13 @@ class PostgresDoor:
             raise
 
     async def _begin(
-        self, channel: Channel, arrival: Arrival, server: Upstream, way: Way, peer: str
+        self,
+        channel: Channel,
+        arrival: Arrival,
+        server: Upstream,
+        way: Way,
+        peer: str,
+        share: Share,
     ) -> None:
         """Record the session, tell the client that it is ready, and relay from here on."""
         session_id = f"s-{secrets.token_hex(6)}"
@@ -227,6 +248,7 @@ class PostgresDoor:
             lambda ended: self._ended((pid, key), ended, way),
             self._keeper_of(arrival.target.name, arrival.tier),
             lambda: self._defined(arrival.target.name),
+            share,
         )
         session.following.take(way)
         self._sessions[(pid, key)] = session
@@ -278,6 +300,8 @@ class PostgresDoor:
     def _ended(self, key: tuple[int, bytes], session: Session, way: Way) -> None:
         self._sessions.pop(key, None)
         way.closed()
+        if session.share is not None:
+            self._shares.leave(session.share)
         body = {"session": session.id, "agent": session.arrival.agent}
         if session.ended_by is not None:
             body["reason"] = session.ended_by.message
@@ -304,6 +328,13 @@ class PostgresDoor:
             await self._engine.recorder.write(record)
         except TrailUnavailable as error:
             log.error("trail.unavailable", kind=record.kind.value, problem=str(error))
+
+    def _look(self) -> None:
+        """End what outlives its budget although no statement tells."""
+        now = time.monotonic()
+        for session in list(self._sessions.values()):
+            session.watch.look(now)
+        self._shares.forget()
 
     def end_where(self, why: Callable[[Session], Finding | None]) -> None:
         """End every session for which there is a reason, with its words; cancel what runs."""

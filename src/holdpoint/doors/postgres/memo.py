@@ -106,6 +106,7 @@ class Memo:
             prepares_of(reading),
             forgets_of(reading),
             len(reading.statements) == 1,
+            count=len(reading.statements),
         )
         if shape is not None and has_shape(reading):
             if len(self._shapes) >= self._entries_max:

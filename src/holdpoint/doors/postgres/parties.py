@@ -55,5 +55,8 @@ class Owner(Protocol):
     def defined(self) -> None:
         """Take note that a transaction which may have defined something is over."""
 
+    def cancel_running(self) -> None:
+        """Have the server cancel what it runs; ``overrun.Overrun.cancelled`` when that is over."""
+
     def unrecorded(self, problem: TrailUnavailable) -> None:
         """Take note that the outcome of a plain read could not be recorded."""

@@ -10,6 +10,7 @@ from holdpoint.doors.postgres.memo import forgets_of, prepares_of
 from holdpoint.doors.postgres.pending import Known, Operation
 from holdpoint.model.case import Parameter
 from holdpoint.model.effects import Access, Effect, Reading
+from holdpoint.model.finding import Finding
 from holdpoint.model.hold import Hold
 from holdpoint.model.steps import Execution, Refused
 from holdpoint.policy import bounds
@@ -41,6 +42,8 @@ class Passage:
         self.sent = False
         self.rolled_back = False
         self.query: bytes | None = None  # the text of a Query
+        self._granted = 0  # rows set aside for it, of a budget
+        self._used = 0
         self._names: Known | None = None
 
     def note_names(self, reading: Reading) -> None:
@@ -48,6 +51,26 @@ class Passage:
         prepares, forgets = prepares_of(reading), forgets_of(reading)
         if prepares or forgets:
             self._names = Known("", False, prepares, forgets, len(reading.statements) == 1)
+
+    def take(self, statements: int, writes: bool) -> Finding | None:
+        """Count its statements against a budget; a finding says why they must not run."""
+        share = self._session.share
+        return share.take(statements, writes) if share is not None else None
+
+    async def reserve(self, wanted: int | None) -> int | Finding | None:
+        """Set rows aside that it may change; see ``shares.Share.reserve``."""
+        share = self._session.share
+        found = await share.reserve(wanted) if share is not None else None
+        if isinstance(found, int):
+            self._granted = found
+        return found
+
+    def settle(self) -> None:
+        """Count the rows it has changed in place of those that were set aside, when it is over."""
+        share = self._session.share
+        if share is not None and self._granted:
+            granted, self._granted = self._granted, 0
+            share.settle(granted, self._used)
 
     def waiting(self, hold: Hold, page: str) -> None:
         """Tell the client that it waits for people, and where."""
@@ -76,6 +99,7 @@ class Passage:
         self.sent = True
         # Alone in a Query outside a transaction, what it sets stays set when it succeeds.
         lone = self.query is not None and relay.status == messages.IDLE and not relay.pending
+        self._used = self._granted  # until it is known to have been less
         self._session.before(reading)
         if rows_max is not None and self.query is not None:
             await self._session.bounding.query(self.query, operation)
@@ -85,7 +109,7 @@ class Passage:
         if lone and not operation.sqlstate:
             self._session.after(reading)
         self.rolled_back = operation.rolled_back
-        return Execution(
+        execution = Execution(
             tag=operation.tag,
             rows=operation.rows,
             sqlstate=operation.sqlstate,
@@ -95,6 +119,8 @@ class Passage:
             changed=operation.changed,
             rolled_back=operation.rolled_back,
         )
+        self._used = bounds.rows_used(reading, execution, self._granted)
+        return execution
 
     def _settle(self, done: asyncio.Future[None], reading: Reading) -> None:
         if not done.done():

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from holdpoint.model.effects import Statement
+from holdpoint.wire.postgres.stream import Room
 
 # Kinds of entries, with the answer that completes each.
 PARSE: Final = 1  # ParseComplete
@@ -22,6 +23,7 @@ REFUSED: Final = 6  # ErrorResponse: a statement made to fail stands where the r
 FENCE: Final = 7  # CloseComplete, kept from the client: see ``refusing.FENCE_FRAME``
 OWN: Final = 8  # a question of the gate's own; all its answers are kept from the client
 
+CURSOR_TEXT: Final = "FETCH ALL FROM cursor"  # in the trail: a portal that no Bind has opened
 # Tags whose count is of rows that the statement changed (manual, CommandComplete).
 CHANGING_TAGS: Final = ("INSERT ", "UPDATE ", "DELETE ", "MERGE ")
 
@@ -33,6 +35,7 @@ class Known:
     statements, each with the whole PREPARE, ``forgets`` the names it deallocates (``*`` for all of
     them). ``alone`` says that it is one statement: if it fails, it has done nothing.
     ``once`` says that the text was known by its shape and is fit for ``read_started_once``.
+    ``count`` is how many statements it has.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class Known:
         forgets: tuple[bytes, ...] = (),
         alone: bool = True,
         once: bool = False,
+        count: int = 1,
     ) -> None:
         self.text = text
         self.commits = commits
@@ -50,6 +54,7 @@ class Known:
         self.forgets = forgets
         self.alone = alone
         self.once = once
+        self.count = count
 
 
 class Prepared:
@@ -118,7 +123,8 @@ class Operation:
     ``rows_max`` is the most rows that it may change, None when nothing bounds it: in one table, or
     ``together`` in all. ``changed`` is what was counted (-1: nothing), ``told`` what its command
     tags count, ``rolled_back`` says that it was over. ``on_answer`` stands in for the end while
-    ``bounding`` counts.
+    ``bounding`` counts. ``over`` is the error for a result that was longer than its budget,
+    ``room`` what its portal may still return when it runs in parts.
     """
 
     def __init__(
@@ -146,6 +152,8 @@ class Operation:
         self.changed = -1
         self.told = 0
         self.rolled_back = False
+        self.over = b""
+        self.room: Room | None = None
         self.on_answer: Callable[[], None] | None = None
 
     @property
@@ -207,6 +215,7 @@ class Names:
         self.statements: dict[bytes, Prepared] = {}
         self.portals: dict[bytes, Known | Operation] = {}
         self.parameters: dict[bytes, bytes] = {}
+        self.rooms: dict[bytes, Room] = {}  # of portals that are run in parts
         self.segment = 0
         # Texts may be looked up: the server reads strings as the gate does.
         self.plain = True
@@ -234,6 +243,7 @@ class Names:
                 bound.drop()
         self.portals.clear()
         self.parameters.clear()
+        self.rooms.clear()
 
     def open_portal(self, portal: bytes, bound: Known | Operation) -> None:
         """Open a portal; one that it replaces and that never ran is told so."""
@@ -241,6 +251,7 @@ class Names:
         if isinstance(old, Operation):
             old.drop()
         self.portals[portal] = bound
+        self.rooms.pop(portal, None)
 
     def doubt(self, segment: int) -> None:
         """Mark the portals of a segment that failed: whether they are there, nobody knows."""
@@ -320,7 +331,9 @@ class Names:
 class Pending:
     """One entry of the queue. ``number`` is the trail's number of a plain read, -1 for none.
 
-    ``name`` is that of a statement, or of a portal if ``is_portal``.
+    ``name`` is that of a statement, or of a portal if ``is_portal``. ``room`` is what its portal
+    may still return, None for all that a statement may. ``over`` is the error that the client gets
+    in place of the server's when it was cancelled for a budget.
     """
 
     def __init__(
@@ -334,6 +347,7 @@ class Pending:
         refusal: bytes = b"",
         is_portal: bool = False,
         own: Own | None = None,
+        room: Room | None = None,
     ) -> None:
         self.kind = kind
         self.number = number
@@ -344,5 +358,7 @@ class Pending:
         self.refusal = refusal
         self.is_portal = is_portal
         self.own = own
+        self.room = room
+        self.over = b""
         self.rows = -1
         self.sqlstate = ""

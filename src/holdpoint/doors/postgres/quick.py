@@ -49,6 +49,8 @@ class Quick(Counting):
         known = prepared.known
         if known is None or prepared.epoch != self.epoch or known.commits or known.prepares:
             return False
+        if not self.meter.take(known.count):
+            return False  # the whole gate refuses it
         try:
             number = self.reads.read_started(
                 self.session, known.text, data[name_end + 1 : bind_end]

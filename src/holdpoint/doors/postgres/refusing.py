@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from holdpoint.model import limits
-from holdpoint.wire.postgres import errors, messages
+from holdpoint.wire.postgres import errors, frames, messages
+from holdpoint.wire.postgres.frames import frame
+from holdpoint.wire.postgres.stream import OVER_ROWS
 
 # What the server is made to fail on; it shows up in the server's log and says why.
 REFUSED_TEXT: Final = b"holdpoint refused this statement"
@@ -14,6 +16,8 @@ REFUSED_TEXT: Final = b"holdpoint refused this statement"
 # what is not there changes nothing; its answer is kept from the client.
 FENCE_FRAME: Final = messages.close(messages.PORTAL, b"holdpoint fence")
 REFUSED_QUERY: Final = messages.query(REFUSED_TEXT)
+OVER_BUDGET: Final = "53400"  # configuration_limit_exceeded (manual, appendix A)
+QUERY_CANCELED: Final = "57014"
 REFUSED_PARSE: Final = messages.parse(b"holdpoint_refused", REFUSED_TEXT)
 
 
@@ -112,9 +116,45 @@ def too_many(what: str) -> bytes:
     )
 
 
+def over_result(over: int, rows_max: int, size_max: int) -> bytes:
+    """Return the error of a result that is longer than its budget."""
+    if over == OVER_ROWS:
+        which, amount = "rows", f"{rows_max:,} rows"
+    else:
+        which, amount = "bytes", f"{size_max:,} bytes"
+    return _error(
+        OVER_BUDGET,
+        f"the result is over the budget `{which}`: one statement may return {amount}",
+        "narrow it: a filter, an aggregate, LIMIT; people can give a task a larger budget",
+        "HP8014; the rest was not sent: what has come is not the whole result",
+    )
+
+
+def over_time(seconds: float) -> bytes:
+    """Return the error of a statement that has run for longer than its budget."""
+    return _error(
+        QUERY_CANCELED,
+        f"cancelled: the budget `statement_s` lets one statement run for {seconds:g} s",
+        "narrow it, or split it; people can give a task a larger budget",
+        "HP8014; a longer `statement_timeout` of the session changes nothing about it",
+    )
+
+
+def with_time_budget(response: bytes, seconds: float) -> bytes:
+    """Return the server's own error of a statement that was cancelled, with its budget named.
+
+    The server does not say in any language-independent way that it was for the time it took.
+    """
+    if messages.parse_fields(response[5:]).get("H"):
+        return response
+    hint = f"the budget `statement_s` lets one statement run for {seconds:g} s (HP8014)"
+    fields = response[5:-1] + b"H" + errors.clean_text(hint) + b"\x00\x00"
+    return frame(frames.ERROR_RESPONSE, fields)
+
+
 def _shown(name: bytes) -> str:
     return name.decode("utf-8", "replace")
 
 
-def _error(sqlstate: str, message: str, hint: str = "") -> bytes:
-    return errors.error_response("ERROR", sqlstate, message, hint=hint)
+def _error(sqlstate: str, message: str, hint: str = "", detail: str = "") -> bytes:
+    return errors.error_response("ERROR", sqlstate, message, detail, hint)

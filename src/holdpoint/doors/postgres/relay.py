@@ -16,7 +16,6 @@ This module compiles with mypyc.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from librt.strings import read_i32_be
 from mypy_extensions import i64
@@ -37,6 +36,7 @@ from holdpoint.doors.postgres.fates import (
 )
 from holdpoint.doors.postgres.parties import Owner, Reads
 from holdpoint.doors.postgres.pending import (
+    CURSOR_TEXT,
     EXECUTE,
     PARSE,
     QUERY,
@@ -54,8 +54,6 @@ from holdpoint.wire.postgres import frames, messages
 from holdpoint.wire.postgres.errors import ProtocolError
 from holdpoint.wire.postgres.frames import frame
 
-CURSOR_TEXT: Final = "FETCH ALL FROM cursor"
-
 
 class Relay(Quick):
     """Both directions of one session."""
@@ -69,6 +67,7 @@ class Relay(Quick):
         write_server: Callable[[bytes], None],
     ) -> None:
         super().__init__(owner, reads, session, write_client, write_server)
+        self.turns = 0  # how often the client has sent something
         self._backlog: list[bytes] = []
         self._backlog_bytes = 0
         self._wanted = 0
@@ -79,6 +78,7 @@ class Relay(Quick):
 
     def client_data(self, data: bytes) -> None:
         """Take bytes from the client; forwards what passes, keeps what must wait."""
+        self.turns += 1
         if self._client_skip:
             data = self._skip_client(data)
             if not data:
@@ -267,6 +267,8 @@ class Relay(Quick):
             known = self.owner.known(query)
         if known is None or (known.commits and self.wrote) or len(query) > limits.READ_BYTES_MAX:
             return STOPPED
+        if not self.meter.take(known.count):
+            return STOPPED
         for name, text in known.prepares:
             if not self.define_sql(name, text):
                 self._refuse(QUERY, refusing.name_taken(name))
@@ -337,6 +339,7 @@ class Relay(Quick):
             or (known.commits and self.wrote)
             or self.has_unsent()
             or len(prepared.query) + (stop - position) > limits.READ_BYTES_MAX
+            or not self.meter.take(known.count)
         ):
             return STOPPED
         if len(self.portals) >= limits.STATEMENT_NAME_COUNT_MAX:
@@ -353,12 +356,14 @@ class Relay(Quick):
             return STOPPED_BEFORE
         portal = data[position + 5 : portal_end][:NAME_BYTES_MAX]
         bound = self.portals.get(portal)
+        room = self.room_of(portal, read_i32_be(data, stop - 4) != 0)
         if self.careful:
             self.unsure = True
         if isinstance(bound, Operation):
             if bound.is_over:
                 self._refuse(REFUSED, refusing.doubtful_portal())
                 return DROPPED
+            bound.room = room
             return self._execute_operation(bound)
         if bound is None and not portal:
             self._refuse(REFUSED, refusing.no_portal())
@@ -375,7 +380,7 @@ class Relay(Quick):
         except TrailUnavailable as problem:
             self._refuse(REFUSED, refusing.trail_failed(problem))
             return DROPPED
-        self.pending.append(Pending(EXECUTE, number, known=bound))
+        self.pending.append(Pending(EXECUTE, number, known=bound, room=room))
         return PASS
 
     def _execute_operation(self, operation: Operation) -> int:
@@ -384,7 +389,7 @@ class Relay(Quick):
             self._bounded = operation
             self.unsure = self.unsure or operation.guarded
             return BOUNDED
-        self.pending.append(Pending(EXECUTE, operation=operation))
+        self.pending.append(Pending(EXECUTE, operation=operation, room=operation.room))
         operation.sent = True
         if operation.copies:
             self.start_copy(operation, is_query=False)

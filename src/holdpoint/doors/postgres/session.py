@@ -20,7 +20,9 @@ from holdpoint.doors.postgres.passage import Passage, error_of, parameters_of
 from holdpoint.doors.postgres.pending import QUERY, REFUSED, Known, Operation, Prepared
 from holdpoint.doors.postgres.relay import Relay
 from holdpoint.doors.postgres.shares import Share
+from holdpoint.doors.postgres.texts import with_prepared
 from holdpoint.doors.postgres.upstream import Upstream
+from holdpoint.doors.postgres.watching import Watch
 from holdpoint.engine.driver import Engine, Keeper, Prober
 from holdpoint.engine.recorder import TrailUnavailable
 from holdpoint.model import limits
@@ -28,7 +30,6 @@ from holdpoint.model.case import Parameter
 from holdpoint.model.effects import (
     Dialect,
     Effect,
-    MarkKind,
     Reading,
     SessionView,
     Statement,
@@ -42,8 +43,6 @@ from holdpoint.wire.postgres.errors import ProtocolError
 
 log = structlog.get_logger(__name__)
 
-# A text without these words gives no name to a statement, takes none away and uses none.
-SPEAKS_OF_NAMES: Final = ("execute", "prepare", "deallocate", "discard")
 READABLE_ENCODING: Final = "UTF8"
 # What may change the catalog, or may do anything.
 MAY_DEFINE: Final = frozenset(
@@ -97,12 +96,13 @@ class Session:
             self, engine.recorder, session_id, self._write_nothing, upstream.channel.write
         )
         self.bounding = Bounding(self.relay, self.is_server_lost)
-        for name, value in upstream.parameters.items():
-            self.parameter(name, value)
+        self.watch = Watch(self)
         self.share = share
         if share is not None:
             self.relay.meter = share.meter
         self.following = Following(self)
+        for name, value in upstream.parameters.items():
+            self.parameter(name, value)
 
     def is_server_lost(self) -> bool:
         """Tell whether the connection to the server is gone."""
@@ -133,7 +133,7 @@ class Session:
 
     def bounded_execute(self, execute: bytes, operation: Operation) -> None:
         """Run an Execute under its bound of rows."""
-        self._spawn(self._bounded(self.bounding.execute(execute, operation)))
+        self.spawn(self._bounded(self.bounding.execute(execute, operation)))
 
     async def _bounded(self, work: Coroutine[Any, Any, None]) -> None:
         """Bring a bounded statement to its end; a session that could not is not to be trusted."""
@@ -185,10 +185,13 @@ class Session:
 
         What was prepared while they did not is asked again.
         """
-        plain, self.relay.plain = self.relay.plain, (
-            self._view.standard_conforming_strings
-            and self._view.encoding == READABLE_ENCODING
-            and not self.following.objects
+        plain, self.relay.plain = (
+            self.relay.plain,
+            (
+                self._view.standard_conforming_strings
+                and self._view.encoding == READABLE_ENCODING
+                and not self.following.objects
+            ),
         )
         if self.relay.plain and not plain:
             self.relay.forget_known()
@@ -246,6 +249,15 @@ class Session:
             self._defines_code = False
             self._names_changed()
 
+    def cancel_running(self) -> None:
+        """Have the server cancel what it runs."""
+        self.watch.cancel()
+
+    @property
+    def is_at_gate(self) -> bool:
+        """Tell whether a statement is on its way through the gate, perhaps held there."""
+        return self._passage is not None
+
     def unrecorded(self, problem: TrailUnavailable) -> None:
         """Take note that the outcome of a plain read could not be recorded."""
         log.error("trail.unavailable", session=self.id, problem=str(problem))
@@ -261,13 +273,13 @@ class Session:
 
     def pause_client(self, paused: bool) -> None:
         """Stop or go on reading from the client because statements wait at the gate."""
-        self._pause("gate", paused)
+        self.pause("gate", paused)
 
     # --- what the connections tell ----------------------------------------------------------------
 
     def _client_pressure(self, full: bool) -> None:
         """Stop reading from the client while the server does not keep up."""
-        self._pause("server", full)
+        self.pause("server", full)
 
     def server_pressure(self, full: bool) -> None:
         """Stop reading from the server while the client does not keep up."""
@@ -275,7 +287,8 @@ class Session:
         if not transport.is_closing():
             (transport.pause_reading if full else transport.resume_reading)()
 
-    def _pause(self, who: str, paused: bool) -> None:
+    def pause(self, who: str, paused: bool) -> None:
+        """Stop or go on reading from the client, for one of several reasons."""
         transport = self._client_transport
         if transport is None or transport.is_closing() or (who in self._client_paused) == paused:
             return
@@ -292,7 +305,7 @@ class Session:
         self.relay.write_client = self._write_nothing
         self._client_transport = None
         self._abandon()
-        self._spawn(self._leave())
+        self.spawn(self._leave())
 
     async def _leave(self) -> None:
         """Let the server finish what it runs, then say goodbye."""
@@ -319,7 +332,7 @@ class Session:
         """End the session because access was taken away: see ``ending``. The first reason stays."""
         if self.ended_by is None:
             self.ended_by = finding
-            self._spawn(ending.end(self, finding))
+            self.spawn(ending.end(self, finding))
 
     def stop(self) -> bool:
         """Let nothing more begin; False if what runs cannot come to an end by itself."""
@@ -375,49 +388,14 @@ class Session:
             # Kept readable for people, and marked: the gate does not know what the server reads.
             text = query.decode("utf-8", "backslashreplace")
             passage.unreadable = True
-        passage.task = self._spawn(self._through_gate(passage, kind, text, parameters))
+        passage.task = self.spawn(self._through_gate(passage, kind, text, parameters))
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something of this session to its end."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-    async def _with_prepared(self, passage: Passage, text: str) -> str:
-        """Put what a text EXECUTEs before it, as PREPARE; note the names it gives and takes.
-
-        So people see what would run, and an approval binds to it: the name may mean something else
-        the next time.
-        """
-        lowered = text.lower()
-        if passage.is_foreign or not any(word in lowered for word in SPEAKS_OF_NAMES):
-            return text
-        if len(text) > limits.LOOP_TEXT_CHARS_MAX:
-            reading = await asyncio.to_thread(sql.read, text)
-        else:
-            reading = sql.read(text)
-        passage.note_names(reading)
-        parts = [
-            self._as_prepare(mark.subject)
-            for statement in reading.statements
-            for mark in statement.marks
-            if mark.kind is MarkKind.UNREADABLE and mark.detail == "not prepared"
-        ]
-        return "".join(dict.fromkeys(parts)) + text
-
-    def _as_prepare(self, name: str) -> str:
-        """Return what a name stands for as a PREPARE with its end; nothing if that is not known."""
-        prepared = self.relay.statements.get(name.encode())
-        if prepared is None or not prepared.confirmed or prepared.epoch != self.relay.epoch:
-            return ""
-        try:
-            query = prepared.query.decode()
-        except UnicodeDecodeError:
-            return ""
-        if prepared.sql:
-            return query + ";\n"
-        quoted = '"' + name.replace('"', '""') + '"'
-        return f"PREPARE {quoted} AS {query}\n;\n"
 
     def _submission(
         self,
@@ -466,7 +444,7 @@ class Session:
         self, passage: Passage, kind: int, text: str, parameters: tuple[Parameter, ...] | None
     ) -> None:
         try:
-            text = await self._with_prepared(passage, text)
+            text = await with_prepared(self.relay, passage, text)
             submission = self._submission(text, parameters, passage)
             submission = replace(submission, barred=await self.following.barred(passage))
             outcome = await self.engine.run(submission, passage, self.prober, self._catalogs)
@@ -502,6 +480,7 @@ class Session:
         """End the wait of a held statement; False when none waits here."""
         passage = self._passage
         if passage is None or not passage.is_waiting:
+            self.relay.cancel_seen = True
             return False
         passage.cancelled.set()
         return True

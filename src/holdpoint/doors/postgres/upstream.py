@@ -231,8 +231,21 @@ def _server_error(url: UpstreamUrl, payload: bytes) -> UpstreamError:
 
 
 async def cancel(url: UpstreamUrl, pid: int, key: bytes) -> None:
-    """Ask the server to cancel what a session runs; there is no answer. Raises ``OSError``."""
+    """Ask the server to cancel what a session runs, and wait until it has been told to.
+
+    There is no answer; the server closes the connection when it has sent the signal (manual,
+    "Canceling Requests in Progress"). Raises ``OSError`` or ``UpstreamError`` when it could not be
+    asked, ``TimeoutError`` when it may have been.
+    """
     async with asyncio.timeout(limits.CANCEL_TIMEOUT_S):
-        channel = await open_channel(url)
-        channel.write(startup.cancel_request(pid, key))
-        channel.open_transport.close()
+        try:
+            channel = await open_channel(url)
+        except (ChannelClosed, ssl.SSLError, ProtocolError) as problem:
+            raise UpstreamError(str(problem)) from problem
+        try:
+            channel.write(startup.cancel_request(pid, key))
+            await channel.read(1)
+        except ChannelClosed:
+            pass
+        finally:
+            channel.open_transport.close()

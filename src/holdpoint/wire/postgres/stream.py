@@ -1,7 +1,10 @@
 """Find the few server frames that matter in a stream of rows, looking at headers only.
 
-This is the innermost loop of the relay: one step per row of every result. It compiles to C.
+This is the innermost loop of the relay: one step per row of every result. It compiles to C. The
+rows and bytes of a result are counted on the way, because every header is looked at anyway.
 """
+
+from typing import Final
 
 from librt.strings import read_i32_be
 from mypy_extensions import i64
@@ -21,20 +24,45 @@ COPY_DONE: i64 = 0x63  # c
 
 HEADER_BYTES: i64 = 5
 
+NOT_OVER: Final = 0
+OVER_ROWS: Final = 1
+OVER_BYTES: Final = 2
+UNLIMITED: Final = 2**62  # more rows and bytes than ever come
 
-def skip_unneeded(data: bytes, position: i64, end: i64) -> i64:
+
+class Room:
+    """How many rows and bytes of a result may still pass; COPY data counts as its rows do.
+
+    ``over`` says which of the two the next row would exceed; it has not been counted then.
+    """
+
+    def __init__(self, rows: int = UNLIMITED, size: int = UNLIMITED) -> None:
+        self.rows: i64 = rows
+        self.size: i64 = size
+        self.over = NOT_OVER
+
+
+def skip_unneeded(data: bytes, position: i64, end: i64, room: Room) -> i64:
     """Return the position of the first frame from ``position`` on that the gate must look at.
 
     A result below ``end`` is the start of such a frame, or of a header that is not complete yet
     (fewer than 5 bytes left). A result at or past ``end`` says that everything was skipped and how
-    far the last frame reaches beyond these bytes. Raises ``ProtocolError`` on a length below 4.
+    far the last frame reaches beyond these bytes. A row for which there is no ``room`` is such a
+    frame, too: ``room.over`` says so. Raises ``ProtocolError`` on a length below 4.
     """
+    rows: i64 = room.rows
+    size: i64 = room.size
     while position + HEADER_BYTES <= end:
         kind: i64 = data[position]
-        if (
-            kind != DATA_ROW
-            and kind != COPY_DATA
-            and kind != BIND_COMPLETE
+        if kind == DATA_ROW or kind == COPY_DATA:  # noqa: SIM109 - compared as C integers
+            length = i64(read_i32_be(data, position + 1))
+            if rows < 1 or size <= length:
+                room.over = OVER_ROWS if rows < 1 else OVER_BYTES
+                break
+            rows -= 1
+            size -= length + 1
+        elif (
+            kind != BIND_COMPLETE
             and kind != ROW_DESCRIPTION
             and kind != NO_DATA
             and kind != PARAMETER_DESCRIPTION
@@ -42,9 +70,26 @@ def skip_unneeded(data: bytes, position: i64, end: i64) -> i64:
             and kind != NOTIFICATION
             and kind != COPY_DONE
         ):
-            return position
-        length = i64(read_i32_be(data, position + 1))
+            break
+        else:
+            length = i64(read_i32_be(data, position + 1))
         if length < 4:
             raise ProtocolError("a message of the server has a length below 4")
         position += 1 + length
+    room.rows = rows
+    room.size = size
     return position
+
+
+def is_of_result(kind: i64) -> bool:
+    """Tell whether a frame is a part of a result, or only says that one comes or is over."""
+    return (
+        kind == DATA_ROW
+        or kind == COPY_DATA
+        or kind == BIND_COMPLETE
+        or kind == ROW_DESCRIPTION
+        or kind == NO_DATA
+        or kind == PARAMETER_DESCRIPTION
+        or kind == COPY_DONE
+        or kind == 0x48  # CopyOutResponse
+    )
