@@ -24,6 +24,7 @@ from holdpoint.config import Config, TlsMode, resolve_upstream
 from holdpoint.doors.postgres.door import PostgresDoor
 from holdpoint.doors.postgres.handshake import Gatekeeper, Tls
 from holdpoint.doors.postgres.revoking import Revoking
+from holdpoint.doors.postgres.shares import Shares
 from holdpoint.doors.web.app import close_streams, create_web
 from holdpoint.doors.web.door import WebSettings
 from holdpoint.engine.catalog_keeper import CatalogKeeper
@@ -38,6 +39,7 @@ from holdpoint.model import limits
 from holdpoint.model.target import AccessLevel, Target, Tier
 from holdpoint.model.task import Barred, Login
 from holdpoint.model.upstream import UpstreamUrl
+from holdpoint.policy.budgets import budget_for
 from holdpoint.policy.tier_words import budget_words, who_words
 from holdpoint.sql.names import Catalog
 from holdpoint.store import Store
@@ -227,7 +229,11 @@ async def _postgres(
             found.subscribe(_set_apart)
         return found
 
-    door = PostgresDoor(engine, keeper, replicas, prober_of, catalogs_of)
+    shares = Shares(
+        lambda target, tier, login: budget_for(config.budgets, tier, login, target),
+        store.rows_written,
+    )
+    door = PostgresDoor(engine, keeper, replicas, prober_of, catalogs_of, shares)
     revoking = Revoking(door, store.credentials.standing, _now)
     door.watch(revoking.check)
     port = await door.listen(config.server.listen.host, config.server.listen.port)
