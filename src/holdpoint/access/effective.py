@@ -19,8 +19,7 @@ from holdpoint.model import limits
 
 PUBLIC_OID: Final = 0
 SETTINGS: Final = (
-    "-c search_path= -c default_transaction_read_only=on "
-    "-c default_transaction_isolation=repeatable\\ read "
+    "-c search_path=pg_catalog,pg_temp -c default_transaction_read_only=on "
     f"-c statement_timeout={int(limits.VERIFY_STATEMENT_S * 1000)} "
     f"-c lock_timeout={int(limits.VERIFY_LOCK_S * 1000)} -c jit=off "
     "-c max_parallel_workers_per_gather=0 -c client_encoding=UTF8 "
@@ -158,10 +157,16 @@ class Other:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Function:
-    """A function that is missing, or by which more can be done than the role may."""
+    """A function that may not be called, or by which more can be done than the role may.
+
+    ``wanted``: the grants name it. ``definer``: it runs as its owner; ``pathless``: and without a
+    ``search_path`` of its own. ``kept``: initdb keeps it from PUBLIC. ``untrusted`` is a language
+    that reaches the server's machine. ``signature`` is as SQL writes it.
+    """
 
     schema: str
     name: str
+    signature: str
     wanted: bool
     definer: bool
     kept: bool
@@ -256,12 +261,12 @@ class Effective:
 
 
 POWERS: Final = ("superuser", "createrole", "createdb", "replication", "bypassrls")
-Connection = psycopg.AsyncConnection[Any]
+Connection = psycopg.Connection[Any]
 
 
-async def read_role(connection: Connection, role: str) -> RoleFacts | None:
+def read_role(connection: Connection, role: str) -> RoleFacts | None:
     """Return the facts about a role, with the roles above and below it; None if there is none."""
-    rows = await _rows(connection, queries.ROLE, {"role": role})
+    rows = _rows(connection, queries.ROLE, {"role": role})
     if not rows:
         return None
     (oid, name, superuser, inherit, createrole, createdb, login, replication, bypassrls, limit,
@@ -269,10 +274,10 @@ async def read_role(connection: Connection, role: str) -> RoleFacts | None:
     me = {"me": oid}
     # Before 16 whoever is a member may SET ROLE; since then the membership says whether.
     set_role = "SET" if version >= 160000 else "MEMBER"
-    reach = await _rows(connection, queries.REACH.replace("{set}", set_role), me)
+    reach = _rows(connection, queries.REACH.replace("{set}", set_role), me)
     acts = "m.inherit_option OR m.set_option" if version >= 160000 else "true"
-    members = await _rows(connection, queries.MEMBERS.replace("{acts}", acts), me)
-    settings = await _rows(connection, queries.SETTINGS, me)
+    members = _rows(connection, queries.MEMBERS.replace("{acts}", acts), me)
+    settings = _rows(connection, queries.SETTINGS, me)
     return RoleFacts(
         oid=oid,
         name=name,
@@ -298,7 +303,7 @@ async def read_role(connection: Connection, role: str) -> RoleFacts | None:
                 acts=row[5],
             )
             for row in members
-        ),  # fmt: skip
+        ),
         settings=tuple(Setting(row[0], row[1], *_assigned(row[2])) for row in settings),
     )
 
@@ -319,11 +324,22 @@ def _assigned(line: str) -> tuple[str, str]:
     return name, value
 
 
-async def read_effective(connection: Connection, role: RoleFacts, bounds: Bounds) -> Effective:
-    """Return what differs from ``bounds``; one query for each class of objects."""
-    others = [each.oid for each in role.reach if each.inherits or each.sets or each.admin]
+def read_effective(
+    connection: Connection, role: RoleFacts, bounds: Bounds, gives: str = ""
+) -> Effective:
+    """Return what differs from ``bounds``; one query for each class of objects.
+
+    ``gives`` is a role that it only gives to others; that, and the roles it made to give it to, do
+    not count as its own.
+    """
+    reach = [
+        each
+        for each in role.reach
+        if not gives or (each.name != gives and (each.inherits or each.sets))
+    ]
+    others = [each.oid for each in reach if each.inherits or each.sets or each.admin]
     # Who could act: the role itself, and roles whose rights it has only after SET ROLE.
-    could = [each.oid for each in role.reach if not each.inherits and (each.sets or each.admin)]
+    could = [each.oid for each in reach if not each.inherits and (each.sets or each.admin)]
     values: dict[str, Any] = {
         "me": role.oid,
         "who": [role.oid, *could],
@@ -339,15 +355,16 @@ async def read_effective(connection: Connection, role: RoleFacts, bounds: Bounds
     ask = _Asking(connection, values)
     return Effective(
         role=role,
-        differences=await _differences(ask, bounds, role.version),
+        differences=_differences(ask, bounds, role.version),
         functions=tuple(
             Function(
                 schema=row[0], name=row[1], wanted=row[2], definer=row[3], kept=row[4],
                 untrusted=row[5], stable=row[6], owner=row[7], owner_super=row[8],
-                pathless=row[9], have=row[10], reachable=bool(row[11]), extension=row[12] or "",
-                entries=_entries(row[13]),
+                pathless=row[9], have=row[10], reachable=bool(row[11]), signature=row[12],
+                extension=row[13] or "",
+                entries=_entries(row[14]),
             )
-            for row in await ask(queries.FUNCTIONS, functions)
+            for row in ask(queries.FUNCTIONS, functions)
         ),
         databases=tuple(
             DatabaseRights(
@@ -356,19 +373,19 @@ async def read_effective(connection: Connection, role: RoleFacts, bounds: Bounds
                 entries=_entries(row[2]),
                 current=row[3],
             )
-            for row in await ask(queries.DATABASE)
+            for row in ask(queries.DATABASE)
         ),
-        owned=_owned(await ask(indirect.OWNED)),
-        owned_elsewhere=tuple((row[0], row[1]) for row in await ask(indirect.OWNED_ELSEWHERE)),
+        owned=_owned(ask(indirect.OWNED)),
+        owned_elsewhere=tuple((row[0], row[1]) for row in ask(indirect.OWNED_ELSEWHERE)),
         defaults=tuple(
             DefaultEntry(row[0], row[1], row[2], Entry(row[3], row[4], row[5]))
-            for row in await ask(indirect.DEFAULTS)
+            for row in ask(indirect.DEFAULTS)
         ),
-        leads=tuple(Lead(*row) for row in await ask(indirect.LEADS)),
-        unprotected=tuple(Unprotected(*row) for row in await ask(indirect.POLICIES)),
+        leads=tuple(Lead(*row) for row in ask(indirect.LEADS)),
+        unprotected=tuple(Unprotected(*row) for row in ask(indirect.POLICIES)),
         others=tuple(
             Other(row[0], row[1], Entry(row[2], row[3], row[4]), row[5])
-            for row in await ask(indirect.others(role.version))
+            for row in ask(indirect.others(role.version))
         ),
     )  # fmt: skip
 
@@ -380,13 +397,11 @@ class _Asking:
         self._connection = connection
         self._values = values
 
-    async def __call__(
-        self, query: str, more: Mapping[str, Any] | None = None
-    ) -> list[tuple[Any, ...]]:
-        return await _rows(self._connection, query, {**self._values, **(more or {})})
+    def __call__(self, query: str, more: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        return _rows(self._connection, query, {**self._values, **(more or {})})
 
 
-async def _differences(ask: _Asking, bounds: Bounds, version: int) -> tuple[Difference, ...]:
+def _differences(ask: _Asking, bounds: Bounds, version: int) -> tuple[Difference, ...]:
     """Every object of the classes that a configuration can grant on."""
     tables = {**_wanted(bounds.tables), "usual": bounds.usual_tables}
     found = [
@@ -396,7 +411,7 @@ async def _differences(ask: _Asking, bounds: Bounds, version: int) -> tuple[Diff
             surplus=queries.names_of(row[4], queries.TABLE_BITS),
             owner=row[5], entries=_entries(row[6]), reachable=bool(row[7]),
         )
-        for row in await ask(queries.tables(version), tables)
+        for row in ask(queries.tables(version), tables)
     ]  # fmt: skip
     columns = {
         "col_nsp": [schema for schema, _, _ in bounds.columns],
@@ -411,7 +426,7 @@ async def _differences(ask: _Asking, bounds: Bounds, version: int) -> tuple[Diff
             surplus=queries.names_of(row[4], queries.COLUMN_BITS),
             entries=_entries(row[5]),
         )
-        for row in await ask(queries.columns(version), {**tables, **columns})
+        for row in ask(queries.columns(version), {**tables, **columns})
     ]  # fmt: skip
     sequences = {**_wanted(bounds.sequences), "usual": bounds.usual_sequences}
     found += [
@@ -421,7 +436,7 @@ async def _differences(ask: _Asking, bounds: Bounds, version: int) -> tuple[Diff
             surplus=queries.names_of(row[3], queries.SEQUENCE_BITS),
             owner=row[4], entries=_entries(row[5]),
         )
-        for row in await ask(queries.SEQUENCES, sequences)
+        for row in ask(queries.SEQUENCES, sequences)
     ]  # fmt: skip
     schemas = {
         "nsp": list(bounds.schemas),
@@ -436,7 +451,7 @@ async def _differences(ask: _Asking, bounds: Bounds, version: int) -> tuple[Diff
             surplus=queries.names_of(row[2], queries.SCHEMA_BITS),
             owner=row[3], entries=_entries(row[4]),
         )
-        for row in await ask(queries.SCHEMAS, schemas)
+        for row in ask(queries.SCHEMAS, schemas)
     ]  # fmt: skip
     return tuple(found)
 
@@ -464,8 +479,5 @@ def _owned(rows: Sequence[tuple[Any, ...]]) -> tuple[Owned, ...]:
     )
 
 
-async def _rows(
-    connection: Connection, query: str, values: Mapping[str, Any]
-) -> list[tuple[Any, ...]]:
-    cursor = await connection.execute(query.encode(), values)
-    return await cursor.fetchall()
+def _rows(connection: Connection, query: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    return connection.execute(query.encode(), values).fetchall()

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from typing import Final
 
+# ruff: noqa: S608 (made of names in this module alone; values are parameters)
+
 # What the role, or one that it could become, owns in this database and of the whole server.
 OWNED: Final = """
 SELECT o.owner, o.here, o.kind, o.identity, o.number FROM (
     SELECT s.refobjid::bigint AS owner, s.dbid <> 0 AS here, i.type AS kind, i.identity,
            count(*) OVER same AS number, row_number() OVER (same ORDER BY i.identity) AS place
-      FROM pg_shdepend AS s CROSS JOIN LATERAL pg_identify_object(s.classid, s.objid, s.objsubid) AS i
+      FROM pg_shdepend AS s
+     CROSS JOIN LATERAL pg_identify_object(s.classid, s.objid, s.objsubid) AS i
      WHERE s.refclassid = 'pg_authid'::regclass AND s.deptype = 'o'
        AND (s.refobjid = %(me)s::oid OR s.refobjid = ANY (%(acts)s::oid[]))
        AND s.dbid IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+       AND i.identity !~ '^"?pg_temp'
     WINDOW same AS (PARTITION BY s.refobjid, i.type)
   ) AS o
  WHERE o.place <= %(listed)s

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+# ruff: noqa: S608 (made of names in this module alone; values are parameters)
+
 # Privileges by class of object, each a bit (manual, "Privileges"); MAINTAIN came with 17.
 TABLE_BITS: Final[Mapping[str, int]] = {
     "select": 1,
@@ -255,7 +257,7 @@ WITH want AS MATERIALIZED (
        AND NOT EXISTS (SELECT FROM aclexplode(i.initprivs) AS x WHERE x.grantee = 0)
 )
 SELECT d.nspname, d.name, d.wanted, d.prosecdef, d.kept, d.untrusted, d.provolatile <> 'v',
-       d.owner, d.rolsuper, d.pathless, d.have, d.reached,
+       d.owner, d.rolsuper, d.pathless, d.have, d.reached, d.oid::regprocedure::text,
        (SELECT e.extname FROM pg_depend AS x JOIN pg_extension AS e ON e.oid = x.refobjid
          WHERE x.classid = 'pg_proc'::regclass AND x.objid = d.oid AND x.deptype = 'e'),
        {_rights("coalesce(d.proacl, acldefault('f', d.proowner))")}
@@ -266,7 +268,7 @@ SELECT d.nspname, d.name, d.wanted, d.prosecdef, d.kept, d.untrusted, d.provolat
            CASE WHEN l.lanpltrusted OR l.lanname IN ('internal', 'c', 'sql') THEN ''
                 ELSE l.lanname END AS untrusted,
            NOT coalesce(p.proconfig::text LIKE '%%search_path=%%', false) AS pathless,
-           EXISTS (SELECT FROM want AS w WHERE w.nsp = n.nspname 
+           EXISTS (SELECT FROM want AS w WHERE w.nsp = n.nspname
                       AND w.fun = p.proname || '(' || oidvectortypes(p.proargtypes) || ')')
              AS wanted,
            (SELECT bool_or(has_function_privilege(w.oid, p.oid, 'EXECUTE'))

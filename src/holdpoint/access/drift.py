@@ -1,0 +1,122 @@
+"""Drift: where a database differs from what the configuration promises of a role.
+
+Pure: facts and a promise in, drift out, in an order that is always the same. This module has the
+noun and what its makers share; ``drift_role`` is about the role itself, ``drift_objects`` about
+rights on tables, sequences and schemas, ``drift_rest`` about everything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from holdpoint.access.effective import PUBLIC_OID, Effective, Entry, RoleFacts
+from holdpoint.access.promises import Promise
+from holdpoint.access.quoting import identifier
+from holdpoint.policy.words import listed, quoted
+
+NAMES_SHOWN: Final = 5  # of one line of words
+
+
+class Kind(StrEnum):
+    """What sort of difference."""
+
+    MISSING = "missing"  # promised, and not there
+    SURPLUS = "surplus"  # there, and not promised
+    CHANGED = "changed"  # a setting or an attribute has another value
+    LEFT_OVER = "left over"  # was made for a while, and is still there
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """One difference: ``what`` about which object, where it comes from and how to mend it.
+
+    ``mend`` is SQL that a person may run, one statement each; it is never run by itself. ``note``
+    is set for what people should know and is no drift. ``tried`` says what the database did when
+    it was tried. ``places`` are the names of all objects that it is about, in ``privileges``.
+    """
+
+    role: str
+    kind: Kind
+    about: str
+    what: str
+    source: str = ""
+    mend: tuple[str, ...] = ()
+    note: bool = False
+    tried: str = ""
+    privileges: tuple[str, ...] = ()
+    places: tuple[str, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Through:
+    """What a role has through one that it is a member of: privileges on an object, in words."""
+
+    role: str
+    privileges: str
+    about: str
+
+
+class DriftMaker:
+    """Makes drift of one role; the base of what sorts the findings about objects."""
+
+    def __init__(self, found: Effective, promise: Promise) -> None:
+        self._found = found
+        self._promise = promise
+        self._role: RoleFacts = found.role
+
+    def _drift(
+        self,
+        kind: Kind,
+        about: str,
+        what: str,
+        source: str = "",
+        mend: Sequence[str] = (),
+        privileges: tuple[str, ...] = (),
+        *,
+        places: Sequence[str] = (),
+        note: bool = False,
+    ) -> Drift:
+        return Drift(
+            role=self._role.name,
+            kind=kind,
+            about=about,
+            what=what,
+            source=source,
+            mend=tuple(mend),
+            note=note or (self._promise.only_noted and kind is not Kind.MISSING),
+            privileges=privileges,
+            places=tuple(places),
+        )
+
+    def _whom(self, entry: Entry) -> tuple[str, str]:
+        """Whom to revoke from, as SQL writes it, and where the right comes from in words."""
+        if entry.grantee == PUBLIC_OID:
+            return "PUBLIC", "granted to PUBLIC: to everybody"
+        if entry.grantee == self._role.oid:
+            return identifier(self._role.name), "granted to the role itself"
+        name = self._role.named(entry.grantee)
+        if name:
+            return identifier(name), f"membership in {quoted(name)}"
+        return "", "the server says so, and no access list tells why"
+
+
+# --- words ----------------------------------------------------------------------------------------
+
+
+def shown(names: Sequence[str], number: int = 0) -> str:
+    """Say some names, and how many more there are; ``number`` is of all, when fewer are given."""
+    number = number or len(names)
+    first = list(names[:NAMES_SHOWN])
+    if number <= len(first):
+        return listed([quoted(each) for each in first])
+    more = number - len(first)
+    return ", ".join(quoted(each) for each in first) + f" and {more:,} more"
+
+
+def label(schema: str, name: str) -> str:
+    """An object's name as people write it, on one line and whole."""
+    whole = f"{schema}.{name}" if schema else name
+    return "".join("?" if ch == "`" or not ch.isprintable() else ch for ch in whole)
