@@ -142,18 +142,13 @@ class Course:
         self._marks: list[tuple[float, int]] = []
         self._before: Look | None = None
         self._moved = True
-
-    @property
-    def is_unsure(self) -> bool:
-        """Tell whether only one more look can tell if it receives all that there is."""
-        before = self._before
-        return before is not None and before.receives and not self._marks
+        self.is_unsure = False
+        """Whether only one more look can tell if it receives all that there is."""
 
     def forget(self) -> None:
         """Begin anew: another server may answer now."""
         self._marks.clear()
         self._before = None
-        self._moved = True
 
     def take(self, look: Look, at: float) -> Lag:
         """Take a look that was begun ``at``, and return the lag as it was then."""
@@ -175,12 +170,13 @@ class Course:
         keeps receiving, while that on an idle primary rests. Then only commits tell.
         """
         before, self._before = self._before, look
-        if not look.receives or before is None or before.pid != look.pid:
+        self.is_unsure = look.receives and (before is None or before.pid != look.pid)
+        if self.is_unsure or not look.receives:
             self._moved = True
             return False
         if look.end is not None:
             return True
-        moved = look.received != before.received
+        moved = before is None or look.received != before.received
         moves, self._moved = moved and self._moved, moved
         return not moves
 
