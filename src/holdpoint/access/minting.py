@@ -41,7 +41,7 @@ NO_ROLE: Final = "HP8016"
 PREFIX: Final = "hp_"
 MARK: Final = "holdpoint: made for one session by gate "
 """How the comment on each minted role begins; the gate's id follows."""
-_KEPT: Final = "holdpoint: kept, for it owns something"
+KEPT: Final = "holdpoint: kept, for it owns something"
 
 _PASSWORD_BYTES: Final = 32
 _SALT_BYTES: Final = 16
@@ -238,7 +238,7 @@ class MintedRoles:
             await connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(role))
         except psycopg.errors.DependentObjectsStillExist as error:
             await connection.execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(role))
-            await connection.execute(sql.SQL("COMMENT ON ROLE {} IS {}").format(role, _KEPT))
+            await connection.execute(sql.SQL("COMMENT ON ROLE {} IS {}").format(role, KEPT))
             log.warning(
                 "mint.kept",
                 role=name,
