@@ -20,6 +20,7 @@ import structlog
 import uvicorn
 
 from holdpoint import __version__
+from holdpoint.access.minting import MintedRoles
 from holdpoint.config import Config, TlsMode, resolve_upstream
 from holdpoint.doors.postgres.door import PostgresDoor
 from holdpoint.doors.postgres.handshake import Gatekeeper, Tls
@@ -233,7 +234,9 @@ async def _postgres(
         lambda target, tier, login: budget_for(config.budgets, tier, login, target),
         store.rows_written,
     )
-    door = PostgresDoor(engine, keeper, replicas, prober_of, catalogs_of, shares)
+    roles = MintedRoles(replicas, _mint_url_of, recorder.public_key)
+    sweeping = asyncio.create_task(roles.run(config.targets))
+    door = PostgresDoor(engine, keeper, roles, prober_of, catalogs_of, shares)
     revoking = Revoking(door, store.credentials.standing, _now)
     door.watch(revoking.check)
     port = await door.listen(config.server.listen.host, config.server.listen.port)
@@ -242,11 +245,19 @@ async def _postgres(
     finally:
         await door.close()
         await revoking.close()
+        sweeping.cancel()
+        await roles.close()
         for prober in probers.values():
             await prober.close()
         for each in catalogs.values():
             await each.close()
         await replicas.close()
+
+
+def _mint_url_of(tier: Tier) -> UpstreamUrl:
+    """Resolve the URL of the role that makes a tier's roles."""
+    assert tier.mint is not None, "only tiers with a mint are asked for"
+    return resolve_upstream(tier.mint.url_source, os.environ, _COMMANDS)
 
 
 def _set_apart(_: Catalog) -> None:
