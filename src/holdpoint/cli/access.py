@@ -6,6 +6,8 @@ import click
 
 from holdpoint.cli.access_apply import apply_command
 from holdpoint.cli.access_plan import plan_command
+from holdpoint.cli.access_suggest import suggest_command
+from holdpoint.cli.access_verify import verify_command
 
 
 @click.group()
@@ -15,3 +17,5 @@ def access() -> None:
 
 access.add_command(plan_command)
 access.add_command(apply_command)
+access.add_command(verify_command)
+access.add_command(suggest_command)

@@ -55,7 +55,7 @@ def show(
     """Show the trail, oldest first; every plain read has a line of its own."""
     from holdpoint.cli.trail_lines import lines_of
 
-    first = _since(since)
+    first = since_us(since)
     _check_kinds(kinds)
     shown: deque[Line] = deque(maxlen=max(1, limit))
     with _reading(store_path) as store:
@@ -251,7 +251,7 @@ def _witness(text: str) -> Witness:
     return Witness(size=int(size), hash=hash_, source="given with `--head`")
 
 
-def _since(text: str) -> int:
+def since_us(text: str) -> int:
     """The time in microseconds from which on to show; a time without zone is UTC."""
     from holdpoint.store.times import to_us
 

@@ -58,4 +58,3 @@ class Needs:
     made: frozenset[str] = frozenset()
 
 
-NO_NEEDS = Needs()
