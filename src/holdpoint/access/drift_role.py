@@ -11,6 +11,9 @@ from typing import Final
 
 from holdpoint.access.drift import NAMES_SHOWN, Drift, Kind, Through, shown
 from holdpoint.access.effective import Effective, Member, Owned, Reached, RoleFacts
+from holdpoint.access.minting import KEPT as MINTED_KEPT
+from holdpoint.access.minting import MARK as MINTED_MARK
+from holdpoint.access.minting import PREFIX as MINTED_PREFIX
 from holdpoint.access.promises import Promise
 from holdpoint.access.quoting import identifier, literal
 from holdpoint.access.settings import same_value
@@ -314,19 +317,25 @@ def _members(role: RoleFacts, promise: Promise) -> Iterator[Drift]:
 
 
 def _member(role: RoleFacts, member: Member, promise: Promise) -> Drift | None:
-    drop = (f"DROP ROLE {identifier(member.name)};",)
-    if member.login and member.expired:
+    made = member.name.startswith(MINTED_PREFIX) and member.comment.startswith(MINTED_MARK)
+    kept = member.comment == MINTED_KEPT
+    if kept or (member.login and member.expired):
+        state = "owns something and could not be dropped" if kept else "has run out"
         return Drift(
             role=role.name,
             kind=Kind.LEFT_OVER,
             about=f"role {quoted(member.name)}",
-            what=f"the login {quoted(member.name)} has run out and is still a member of "
+            what=f"the login {quoted(member.name)} {state}, and is still a member of "
             f"{quoted(role.name)}",
-            source="made for one session or one task, and not dropped",
-            mend=drop,
-        )
-    limited = member.valid_until is not None and member.login
-    if not promise.exact or not member.acts or (promise.minted and limited):
+            source="made for one session, and left over" if made or kept
+            else "a login made for a while, and left over",
+            mend=(
+                *((f"REASSIGN OWNED BY {identifier(member.name)} TO NEW_OWNER;",) if kept else ()),
+                f"DROP ROLE {identifier(member.name)};",
+            ),
+        )  # fmt: skip
+    good = made and member.valid_until is not None and promise.minted
+    if not promise.exact or not member.acts or good:
         return None
     return Drift(
         role=role.name,

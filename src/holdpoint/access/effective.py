@@ -86,8 +86,8 @@ class Member:
     login: bool
     valid_until: float | None
     expired: bool
-    createrole: bool
     acts: bool
+    comment: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,8 +299,8 @@ def read_role(connection: Connection, role: str) -> RoleFacts | None:
                 login=row[1],
                 valid_until=row[2],
                 expired=bool(row[3]),
-                createrole=row[4],
-                acts=row[5],
+                acts=row[4],
+                comment=row[5],
             )
             for row in members
         ),

@@ -114,7 +114,7 @@ SELECT r.oid::bigint, r.rolname, met.via, r.rolsuper, r.rolcreaterole, r.rolcrea
 
 MEMBERS: Final = """
 SELECT r.rolname, r.rolcanlogin, extract(epoch FROM r.rolvaliduntil)::float8,
-       r.rolvaliduntil < now(), r.rolcreaterole, {acts}
+       r.rolvaliduntil < now(), {acts}, coalesce(shobj_description(r.oid, 'pg_authid'), '')
   FROM pg_auth_members AS m JOIN pg_roles AS r ON r.oid = m.member
  WHERE m.roleid = %(me)s::oid AND NOT r.rolsuper
  ORDER BY r.rolname
