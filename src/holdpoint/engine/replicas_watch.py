@@ -92,6 +92,10 @@ class Watched:
             return self._sight
         return UNSEEN
 
+    @property
+    def _idle_s(self) -> float:
+        return self._clock() - self._used_at
+
     def use(self) -> None:
         """Look at it from now on, until nobody has used it for ``REPLICA_IDLE_S``."""
         self._used_at = self._clock()
@@ -107,10 +111,12 @@ class Watched:
 
     async def _watch(self) -> None:
         try:
-            while self.sessions or self._clock() - self._used_at < limits.REPLICA_IDLE_S:
+            used = True
+            while used:
                 await self.look()
                 self._looked()
                 await asyncio.sleep(self._every_s)
+                used = bool(self.sessions) or self._idle_s < limits.REPLICA_IDLE_S
         except Exception:  # what is not looked at any more is unknown, and the next use tries again
             log.exception("replica.watch_failed", place=self.place)
             raise
