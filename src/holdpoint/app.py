@@ -235,23 +235,34 @@ async def _postgres(
         store.rows_written,
     )
     roles = MintedRoles(replicas, _mint_url_of, recorder.public_key)
-    sweeping = asyncio.create_task(roles.run(config.targets))
     door = PostgresDoor(engine, keeper, roles, prober_of, catalogs_of, shares)
     revoking = Revoking(door, store.credentials.standing, _now)
     door.watch(revoking.check)
     port = await door.listen(config.server.listen.host, config.server.listen.port)
     try:
-        yield door, port
+        async with _open(door, roles, config.targets):
+            yield door, port
     finally:
-        await door.close()
         await revoking.close()
-        sweeping.cancel()
-        await roles.close()
         for prober in probers.values():
             await prober.close()
         for each in catalogs.values():
             await each.close()
         await replicas.close()
+
+
+@asynccontextmanager
+async def _open(
+    door: PostgresDoor, roles: MintedRoles, targets: tuple[Target, ...]
+) -> AsyncIterator[None]:
+    """Close the door when the block ends, and drop the roles that its sessions had."""
+    sweeping = asyncio.create_task(roles.run(targets))
+    try:
+        yield
+    finally:
+        await door.close()
+        sweeping.cancel()
+        await roles.close()
 
 
 def _mint_url_of(tier: Tier) -> UpstreamUrl:
