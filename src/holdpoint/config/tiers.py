@@ -113,9 +113,6 @@ def _read_password(table: TierTable, path: Path, base: FilePath, notes: Notes) -
     check_url(source, place, notes)
     if any(_has_password(each) for each in table.url):
         notes.problem(place, "the URL holds a password as well", "give one of them")
-    if table.mint is not None:
-        words = "minted roles have passwords of their own"
-        notes.problem(place, words, "leave out `password` or `mint`")
     return anchored(source, base)
 
 
