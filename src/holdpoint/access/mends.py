@@ -26,8 +26,8 @@ _TELLING: Final = {
     On.LANGUAGE: frozenset[str](),
 }
 _MEANING: Final = {
-    (On.DATABASE, "temporary"): "make temporary tables",
-    (On.DATABASE, "create"): "make schemas",
+    (On.DATABASE, "temporary"): "make temporary tables in",
+    (On.DATABASE, "create"): "make schemas in",
     (On.SCHEMA, "create"): "make tables and functions in",
 }
 
