@@ -1,4 +1,4 @@
-"""Statements for ``access suggest`` from where there is no trail yet: statistics and server logs."""
+"""Statements for ``access suggest`` from where there is no trail yet: statistics, server logs."""
 
 from __future__ import annotations
 

@@ -49,8 +49,8 @@ SINCE_DEFAULT: Final = "30d"
 @click.option("--store", "store_path", envvar="HOLDPOINT_STORE", default=None,
               type=click.Path(path_type=Path, dir_okay=False),
               help="The store's file [HOLDPOINT_STORE]; else the configuration's.")
-@config_option
 # fmt: on
+@config_option
 def suggest_command(
     target: str,
     agent: str,
