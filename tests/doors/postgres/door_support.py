@@ -113,7 +113,12 @@ class Gate:
     @classmethod
     def at(cls, folder: Path, url: str, **settings: Any) -> Self:
         """Make a gate in ``folder`` with a new store."""
-        config = load(write_config(folder, url, **settings))
+        return cls.of(write_config(folder, url, **settings), url)
+
+    @classmethod
+    def of(cls, file: Path, url: str = "") -> Self:
+        """Make a gate with a configuration and a new store."""
+        config = load(file)
         with Store.open(config.server.store) as store:
             for agent in AGENTS:
                 verifier = scram.make_verifier(SECRET, secrets.token_bytes(16), 4096)
