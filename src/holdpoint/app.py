@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import structlog
 import uvicorn
@@ -26,6 +27,7 @@ from holdpoint.doors.postgres.door import PostgresDoor
 from holdpoint.doors.postgres.handshake import Gatekeeper, Tls
 from holdpoint.doors.postgres.revoking import Revoking
 from holdpoint.doors.postgres.shares import Shares
+from holdpoint.doors.web.agent_api import AgentDoor
 from holdpoint.doors.web.app import close_streams, create_web
 from holdpoint.doors.web.door import WebSettings
 from holdpoint.engine.catalog_keeper import CatalogKeeper
@@ -34,6 +36,7 @@ from holdpoint.engine.holds import HoldBook
 from holdpoint.engine.probes import DatabaseProber
 from holdpoint.engine.recorder import Recorder
 from holdpoint.engine.replicas import ReplicaSets
+from holdpoint.engine.requests import RequestDesk
 from holdpoint.engine.secrets_command import SecretCommands
 from holdpoint.engine.standing import TargetStanding, TierStanding
 from holdpoint.model import limits
@@ -114,16 +117,18 @@ async def running(config: Config, store_path: Path | None = None) -> AsyncIterat
             book = HoldBook(store, recorder, _now)
             replicas = ReplicaSets(url_of, look_url_of)
             standing = _Standing(config, replicas)
+            agents = _agent_door(config, store, recorder, book)
             expiry = asyncio.create_task(book.run_expiry())
             try:
                 async with (
-                    _web(config, store, book, standing),
+                    _web(config, store, book, standing, agents),
                     _postgres(config, store, recorder, book, replicas) as (
                         door,
                         port,
                     ),
                 ):
                     standing.door = door
+                    agents.desk.gate = _gate_place(config, port)
                     yield Running(
                         host=config.server.listen.host,
                         port=port,
@@ -308,7 +313,7 @@ def client_tls(config: Config) -> Tls | None:
 
 @asynccontextmanager
 async def _web(
-    config: Config, store: Store, book: HoldBook, standing: _Standing
+    config: Config, store: Store, book: HoldBook, standing: _Standing, agents: AgentDoor
 ) -> AsyncIterator[None]:
     server = config.server
     web = create_web(
@@ -320,6 +325,8 @@ async def _web(
         trail=store.records,
         owner_of=lambda name: _owner(store, name),
         standing=standing,
+        task_of=store.tasks.get,
+        agents=agents,
     )
     uses_tls = server.tls is not TlsMode.OFF
     settings = uvicorn.Config(
@@ -345,6 +352,26 @@ async def _web(
         close_streams(web)
         pages.should_exit = True
         await task
+
+
+def _agent_door(config: Config, store: Store, recorder: Recorder, book: HoldBook) -> AgentDoor:
+    """Where agents ask for tiers."""
+    targets = {target.name: target for target in config.targets}
+    return AgentDoor(
+        desk=RequestDesk(book, config.policy, targets, _now),
+        credentials=store.credentials,
+        mock_secret=recorder.secret_for(MOCK_PURPOSE),
+        clock=_now,
+        page=f"{config.server.web_url}/h/",
+    )
+
+
+def _gate_place(config: Config, port: int) -> str:
+    """Where agents connect: the address that is listened on, or the name of the review page."""
+    host = config.server.listen.host
+    if host in ("", "0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        host = urlsplit(config.server.web_url).hostname or "GATE_HOST"
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class _Standing:

@@ -15,6 +15,7 @@ import httpx2
 import uvicorn
 from starlette.applications import Starlette
 
+from holdpoint.doors.web.agent_api import AgentDoor
 from holdpoint.doors.web.app import close_streams, create_web
 from holdpoint.doors.web.credentials import (
     CredentialClass,
@@ -141,9 +142,15 @@ def csrf_of(page: str) -> str:
 
 @asynccontextmanager
 async def review(
-    directory: Path, standing: Callable[[], Sequence[TargetStanding]] | None = None, **settings: Any
+    directory: Path,
+    standing: Callable[[], Sequence[TargetStanding]] | None = None,
+    agents: Callable[[Store, HoldBook, Callable[[], datetime], str], AgentDoor] | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Review]:
-    """Serve the review pages over HTTP, with agent ``bot``, owned by ``olga``."""
+    """Serve the review pages over HTTP, with agent ``bot``, owned by ``olga``.
+
+    ``agents`` makes the agents' door from the store, the book, the clock and the address.
+    """
     with Store.open(directory / "holdpoint.db") as store, socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
@@ -160,6 +167,8 @@ async def review(
             trail=store.records,
             standing=standing,
             owner_of=lambda name: getattr(store.agents.find(name), "owner", ""),
+            task_of=store.tasks.get,
+            agents=agents(store, book, lambda: holder[0].now(), url) if agents else None,
         )
         holder.append(Review(store, recorder, book, web, url))
         for name in ("anna", "bo", "olga"):

@@ -274,6 +274,7 @@ def reject(
 def describe(shown: dict[str, Any]) -> str:
     """A hold in words for a terminal; nothing in it can move the cursor or hide."""
     case = shown.get("case", {})
+    asks = case.get("kind") == "tier"
     lines = [
         f"{shown['id']}  {shown['standing']}: {shown['meaning']}",
         _line(shown["summary"]),
@@ -281,13 +282,13 @@ def describe(shown: dict[str, Any]) -> str:
         *_impact(case),
         *_facts(shown, case),
         "",
-        "why it is held:",
+        "what it asks for:" if asks else "why it is held:",
     ]
     for finding in shown["findings"]:
         lines.append(f"  {finding['code']}  {_line(finding['message'])}")
         said = (_line(finding.get(key, "")) for key in ("detail", "hint"))
         lines += [f"          {words}" for words in said if words]
-    lines += ["", "what would run:"]
+    lines += ["", "the reason it gives:" if asks else "what would run:"]
     text = str(case.get("text", case.get("unreadable", "")))
     lines += [f"  | {line}" for line in visible(text).split("\n")]
     lines += [

@@ -63,8 +63,8 @@ class HoldBook:
 
     # --- the gate's side ------------------------------------------------------------------------
 
-    async def open(self, hold: Hold) -> Hold:
-        """Store a new hold with its record and return it with its id.
+    async def open(self, hold: Hold, kind: RecordKind = RecordKind.STATEMENT_HELD) -> Hold:
+        """Store a new hold with its record, of ``kind``, and return it with its id.
 
         Raises ``HoldRefused`` if too many are open, ``TrailUnavailable`` if it cannot be recorded.
         """
@@ -78,7 +78,7 @@ class HoldBook:
             body.update(_held_body(new))
             kept.append(new)
 
-        await self._recorder.write(Record(RecordKind.STATEMENT_HELD, body), also=insert)
+        await self._recorder.write(Record(kind, body), also=insert)
         self._changes.publish(kept[-1])
         return kept[-1]
 
@@ -90,6 +90,20 @@ class HoldBook:
         """Use an approval; True exactly once, and only before it expires."""
         now = self._clock()
         return await self._move(hold_id, HoldState.CLAIMED, alive_at=now) is not None
+
+    async def claim_for(
+        self, hold_id: str, kind: RecordKind, work: Callable[[Connection, Hold], dict[str, Any]]
+    ) -> bool:
+        """Use an approval for what ``work`` does in the same transaction: both happen or neither.
+
+        One record of ``kind`` tells both; ``work`` returns what it adds. True exactly once.
+        """
+        return (
+            await self._move(
+                hold_id, HoldState.CLAIMED, alive_at=self._clock(), kind=kind, work=work
+            )
+            is not None
+        )
 
     async def end(self, hold_id: str, state: HoldState) -> bool:
         """Bring a hold to ``state``, one of ``ENDS``; False if that cannot follow."""
@@ -184,7 +198,13 @@ class HoldBook:
     # --- inside ---------------------------------------------------------------------------------
 
     async def _move(
-        self, hold_id: str, state: HoldState, *, alive_at: datetime | None = None
+        self,
+        hold_id: str,
+        state: HoldState,
+        *,
+        alive_at: datetime | None = None,
+        kind: RecordKind = RecordKind.HOLD_ENDED,
+        work: Callable[[Connection, Hold], dict[str, Any]] | None = None,
     ) -> Hold | None:
         kept: list[Hold] = []
         body: dict[str, Any] = {}
@@ -195,10 +215,12 @@ class HoldBook:
             hold = rows.get(connection, hold_id)
             assert hold is not None, "it was just changed"
             body.update({"hold": hold_id, "state": state.value, "agent": hold.agent})
+            if work is not None:
+                body.update(work(connection, hold))
             kept.append(hold)
 
         try:
-            await self._recorder.write(Record(RecordKind.HOLD_ENDED, body), also=move)
+            await self._recorder.write(Record(kind, body), also=move)
         except _NotMoved:
             return None
         self._changes.publish(kept[-1])

@@ -17,7 +17,8 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from holdpoint.doors.web import api, pages, signin, targets
+from holdpoint.doors.web import agent_api, api, pages, signin, targets
+from holdpoint.doors.web.agent_api import AgentDoor
 from holdpoint.doors.web.door import Door, SignInFirst, WebSettings, after_sign_in, sign_in_path
 from holdpoint.doors.web.errors import Refused, refusal_response, wants_json
 from holdpoint.doors.web.guard import SECURITY_HEADERS, Guard
@@ -27,6 +28,7 @@ from holdpoint.doors.web.render import page
 from holdpoint.engine.holds import HoldBook
 from holdpoint.engine.standing import TargetStanding
 from holdpoint.engine.unavailable import TrailUnavailable
+from holdpoint.model.task import Task
 from holdpoint.store.errors import StoreError
 from holdpoint.store.people import People
 from holdpoint.store.records import Records
@@ -89,7 +91,7 @@ async def _broken(request: Request, error: Exception) -> Response:
     return response
 
 
-def _routes() -> list[Route | Mount]:
+def _routes(for_agents: bool) -> list[Route | Mount]:
     return [
         Route("/", pages.index),
         Route("/index.json", pages.index_json),
@@ -112,6 +114,7 @@ def _routes() -> list[Route | Mount]:
         Route("/api/holds", pages.index_json),
         Route("/api/holds/{hold_id}", pages.case_json),
         Route("/api/holds/{hold_id}/answer", api.answer, methods=["POST"]),
+        *(agent_api.routes() if for_agents else ()),
         Mount("/static", _Static(directory=_STATIC)),
     ]
 
@@ -126,12 +129,14 @@ def create_web(
     trail: Records | None = None,
     owner_of: Callable[[str], str] | None = None,
     standing: Callable[[], Sequence[TargetStanding]] | None = None,
+    task_of: Callable[[str], Task | None] | None = None,
+    agents: AgentDoor | None = None,
 ) -> Starlette:
     """The web door as an ASGI application.
 
     ``groups`` maps names of groups to people; ``clock`` gives the time, aware, UTC; ``owner_of``
-    names the owner of an agent, to be shown (it may block, and gives "" for none);
-    ``standing`` tells how the targets stand, at once. Raises
+    names the owner of an agent, to be shown, and ``task_of`` a task (both may block);
+    ``standing`` tells how the targets stand, at once. ``agents`` takes their requests. Raises
     ValueError when ``settings.base_url`` is not an address without a path. On shutdown, call
     ``close_streams`` before the server waits for its clients.
     """
@@ -141,7 +146,7 @@ def create_web(
         )
     guard = Middleware(Guard, hosts=settings.all_hosts, secure=settings.secure)
     web = Starlette(
-        routes=_routes(),
+        routes=_routes(agents is not None),
         middleware=[guard],
         exception_handlers={
             Refused: _refused,
@@ -162,7 +167,9 @@ def create_web(
         owner_of=owner_of,
         streams=Streams(),
         standing=standing,
+        task_of=task_of,
     )
+    web.state.agents = agents
     return web
 
 

@@ -23,6 +23,7 @@ from holdpoint.engine.holds import HoldBook
 from holdpoint.engine.standing import TargetStanding
 from holdpoint.model import limits
 from holdpoint.model.hold import Hold
+from holdpoint.model.task import Task
 from holdpoint.store.names import folded
 from holdpoint.store.records import Records
 
@@ -79,6 +80,7 @@ class Door:
     owner_of: Callable[[str], str] | None
     streams: Streams
     standing: Callable[[], Sequence[TargetStanding]] | None = None
+    task_of: Callable[[str], Task | None] | None = None
     visits: Visits = field(default_factory=Visits)
     tries: Limiter = field(
         default_factory=lambda: Limiter(

@@ -21,7 +21,8 @@ class Refused(Exception):
 def wants_json(request: Request) -> bool:
     """Whether the answer is read by a program: a ``.json`` twin, the API, or a bearer token."""
     path = request.url.path
-    return path.endswith(".json") or path.startswith("/api/") or "authorization" in request.headers
+    for_programs = path.endswith(".json") or path.startswith(("/api/", "/agent/"))
+    return for_programs or "authorization" in request.headers
 
 
 def refusal_response(request: Request, refused: Refused) -> Response:
@@ -39,5 +40,6 @@ def refusal_response(request: Request, refused: Refused) -> Response:
             title="Not done",
         )
     if refused.status == 401 and wants_json(request):
-        response.headers["www-authenticate"] = "Bearer"
+        agents = request.url.path.startswith("/agent/")
+        response.headers["www-authenticate"] = 'Basic realm="agents"' if agents else "Bearer"
     return response

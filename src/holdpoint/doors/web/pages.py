@@ -72,7 +72,10 @@ async def _view(request: Request, caller: Caller) -> HoldView:
     hold = await hold_of(request, caller)
     owner = await to_thread.run_sync(door.owner_of, hold.agent) if door.owner_of else ""
     bar = bar_to_answer(hold, caller.person, door.groups_of(caller.person), owner)
-    return hold_view(hold, door.clock(), owner=owner, bar=bar)
+    task = None
+    if door.task_of is not None and hold.task:
+        task = await to_thread.run_sync(door.task_of, hold.task)
+    return hold_view(hold, door.clock(), owner=owner, bar=bar, task=task)
 
 
 async def case(request: Request) -> Response:

@@ -13,9 +13,11 @@ from holdpoint.doors.web.impacts import ImpactView, impact_view
 from holdpoint.doors.web.render import iso
 from holdpoint.doors.web.sqltext import SqlText, sql_text
 from holdpoint.engine.quorum import eligible
+from holdpoint.engine.requests import KIND, duration
 from holdpoint.model.decision import ApprovalNeed, Quorum
 from holdpoint.model.hold import Answer, Hold, HoldState
 from holdpoint.model.limits import WEB_FINDINGS_SHOWN
+from holdpoint.model.task import Task
 from holdpoint.store.names import folded
 
 # A word for the badge and a sentence that says what it means. Never merged with each other.
@@ -39,6 +41,21 @@ STANDING: Final[Mapping[HoldState, tuple[str, str]]] = {
     ),
 }
 LATE: Final = ("expired", "its time ran out before enough people answered; it did not run")
+
+# The same for a request for a tier, of which nothing runs.
+REQUEST_STANDING: Final[Mapping[HoldState, tuple[str, str]]] = {
+    **STANDING,
+    HoldState.OPEN: ("waits for an answer", "the agent has no access yet"),
+    HoldState.APPROVED: ("approved", "the agent has not collected its credential yet"),
+    HoldState.CLAIMED: ("approved and collected", "the agent has its credential; see its task"),
+    HoldState.REJECTED: ("rejected", "the agent got no access"),
+    HoldState.EXPIRED: ("expired", "its time ran out before it was collected; no access was given"),
+    HoldState.SUPERSEDED: (
+        "superseded",
+        "the configuration changed after it was approved; no access was given",
+    ),
+}
+REQUEST_LATE: Final = ("expired", "its time ran out before enough people answered")
 
 _FIGURES: Final = {"rows": "rows changed", "table_rows": "rows in the largest table it alters"}
 _BASIS: Final = {
@@ -99,6 +116,18 @@ class HoldView:
     statements: tuple[StatementView, ...]
     owner: str
     bar: str
+    task: Task | None = None
+
+    @property
+    def asks_access(self) -> bool:
+        """Whether an agent asks for a tier here, and no statement waits."""
+        return self.case.get("kind") == KIND
+
+    @property
+    def asked_time(self) -> str:
+        """For how long access is asked."""
+        value = self.case.get("for_s")
+        return duration(value) if isinstance(value, int) else ""
 
     @property
     def reasons(self) -> int:
@@ -216,11 +245,16 @@ def bar_to_answer(hold: Hold, person: str, groups: frozenset[str], owner: str) -
     return ""
 
 
-def hold_view(hold: Hold, now: datetime, *, owner: str = "", bar: str = "") -> HoldView:
+def hold_view(
+    hold: Hold, now: datetime, *, owner: str = "", bar: str = "", task: Task | None = None
+) -> HoldView:
     """Everything that a template shows of a hold at this moment."""
     case = _case(hold)
     late = hold.state is HoldState.OPEN and hold.expires_at <= now
-    badge, meaning = LATE if late else STANDING[hold.state]
+    if case.get("kind") == KIND:
+        badge, meaning = REQUEST_LATE if late else REQUEST_STANDING[hold.state]
+    else:
+        badge, meaning = LATE if late else STANDING[hold.state]
     impact = case.get("impact")
     return HoldView(
         hold=hold,
@@ -242,6 +276,7 @@ def hold_view(hold: Hold, now: datetime, *, owner: str = "", bar: str = "") -> H
         statements=_statements(case),
         owner=owner,
         bar=bar,
+        task=task,
     )
 
 
