@@ -67,6 +67,7 @@ class Running:
     public_key: str
     door: PostgresDoor
     recorder: Recorder
+    replicas: ReplicaSets
 
 
 def _now() -> datetime:
@@ -136,6 +137,7 @@ async def running(config: Config, store_path: Path | None = None) -> AsyncIterat
                         public_key=recorder.public_key,
                         door=door,
                         recorder=recorder,
+                        replicas=replicas,
                     )
             finally:
                 expiry.cancel()

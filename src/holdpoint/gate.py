@@ -59,7 +59,18 @@ from holdpoint.sql.names import Catalog
 Steps = Generator[Step[Any], Any, Outcome]
 
 PLAIN_READ = frozenset({Effect.READ})
-ENDING_TAGS = frozenset({"COMMIT", "ROLLBACK", "RELEASE", "DEALLOCATE", "CLOSE CURSOR"})
+ENDING_TAGS = frozenset(
+    {
+        "COMMIT",
+        "ROLLBACK",
+        "RELEASE",
+        "CLOSE CURSOR",
+        "DEALLOCATE",
+        "DEALLOCATE ALL",
+        "DISCARD ALL",
+        "UNLISTEN",
+    }
+)
 # ``*`` is what RESET ALL and DISCARD ALL set.
 NAMING_SETTINGS = frozenset({"search_path", "role", "session_authorization", "*"})
 
