@@ -117,9 +117,15 @@ class ObjectDrift(DriftMaker):
         if asleep:
             what += " (not now: it has no USAGE of the schema)"
         return self._drift(
-            Kind.SURPLUS, _about(on, group), what, source, mend, surplus,
+            Kind.SURPLUS,
+            _about(on, group),
+            what,
+            source,
+            mend,
+            surplus,
+            places=[label(each.schema, each.name) for each in group],
             note=asleep and not self._promise.exact,
-        )  # fmt: skip
+        )
 
     def _ends(self, each: Difference) -> Iterator[str]:
         for lead in self._leads.get((each.schema, each.name), ()):

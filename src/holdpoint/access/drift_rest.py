@@ -210,7 +210,7 @@ class RestDrift(DriftMaker):
                     [f"ALTER TABLE {qualified(each.schema, each.name)} "
                      "ENABLE ROW LEVEL SECURITY;"],
                 )  # fmt: skip
-            else:
+            elif not self._role.superuser:
                 yield self._drift(
                     Kind.SURPLUS,
                     f"table {where}",

@@ -251,6 +251,10 @@ SELECT d.nspname, d.need & ~d.have, d.have & ~d.allow, d.nspowner::bigint,
 FUNCTIONS: Final = f"""
 WITH want AS MATERIALIZED (
     SELECT nsp, fun FROM unnest(%(nsp)s::text[], %(fun)s::text[]) AS w(nsp, fun)
+), asked AS MATERIALIZED (
+    SELECT p.oid FROM want AS w JOIN pg_namespace AS n ON n.nspname = w.nsp
+      JOIN pg_proc AS p ON p.pronamespace = n.oid
+     WHERE w.fun = p.proname || '(' || oidvectortypes(p.proargtypes) || ')'
 ), kept AS MATERIALIZED (
     SELECT i.objoid FROM pg_init_privs AS i
      WHERE i.classoid = 'pg_proc'::regclass AND i.privtype = 'i'
@@ -264,13 +268,11 @@ SELECT d.nspname, d.name, d.wanted, d.prosecdef, d.kept, d.untrusted, d.provolat
   FROM (
     SELECT p.oid, n.nspname, p.proname || '(' || oidvectortypes(p.proargtypes) || ')' AS name,
            p.prosecdef, p.provolatile, p.proowner, p.proacl, o.rolname AS owner, o.rolsuper,
-           EXISTS (SELECT FROM kept WHERE kept.objoid = p.oid) AS kept,
+           p.oid IN (SELECT objoid FROM kept) AS kept,
            CASE WHEN l.lanpltrusted OR l.lanname IN ('internal', 'c', 'sql') THEN ''
                 ELSE l.lanname END AS untrusted,
            NOT coalesce(p.proconfig::text LIKE '%%search_path=%%', false) AS pathless,
-           EXISTS (SELECT FROM want AS w WHERE w.nsp = n.nspname
-                      AND w.fun = p.proname || '(' || oidvectortypes(p.proargtypes) || ')')
-             AS wanted,
+           p.oid IN (SELECT oid FROM asked) AS wanted,
            (SELECT bool_or(has_function_privilege(w.oid, p.oid, 'EXECUTE'))
               FROM unnest(%(who)s::oid[]) AS w(oid)) AS have,
            (SELECT bool_or(has_schema_privilege(w.oid, n.oid, 'USAGE'))
@@ -279,6 +281,8 @@ SELECT d.nspname, d.name, d.wanted, d.prosecdef, d.kept, d.untrusted, d.provolat
       JOIN pg_roles AS o ON o.oid = p.proowner JOIN pg_language AS l ON l.oid = p.prolang
      WHERE n.nspname !~ '^pg_temp'
        AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
+       AND (p.prosecdef OR p.oid IN (SELECT objoid FROM kept) OR p.oid IN (SELECT oid FROM asked)
+            OR NOT (l.lanpltrusted OR l.lanname IN ('internal', 'c', 'sql')))
     OFFSET 0
   ) AS d
  WHERE (d.wanted AND NOT d.have)
