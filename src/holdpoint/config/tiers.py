@@ -15,12 +15,17 @@ from holdpoint.config.quantities import read_duration, read_limit_s
 from holdpoint.config.schema import AllowTable, MintTable, TierTable, checked
 from holdpoint.config.session_settings import read_settings
 from holdpoint.config.times import moment, read_hours
-from holdpoint.config.urls import SCHEMES, UrlError, check_source, parse_url
+from holdpoint.config.urls import (
+    SCHEMES,
+    UrlError,
+    check_password_source,
+    check_source,
+    parse_url,
+)
 from holdpoint.model.limits import NAME_CHARS_MAX, ROLE_MINTED_VALID_S
 from holdpoint.model.target import AccessLevel, Allowance, Mint, Tier, WhenLagging
 from holdpoint.policy.compile import nearest
 
-_SECRET_SOURCES: Final = ("env:", "file:", "command:")
 _RESERVED_ROLES: Final = frozenset({"public", "none"})  # CREATE ROLE refuses them, quoted or not
 
 
@@ -49,7 +54,7 @@ def read_tier(
         when_lagging=_read_when_lagging(table, path, notes),
         budget=read_budget(table.budget, (*path, "budget"), notes),
         settings=read_settings(table.settings, (*path, "settings"), notes),
-        mint=_read_mint(table, path, base, notes),
+        mint=_read_mint(table, access, path, base, notes),
         role=_read_role(table.role, (*path, "role"), notes),
         grants=read_grants(table, access, path, notes),
     )
@@ -106,11 +111,11 @@ def _read_password(table: TierTable, path: Path, base: FilePath, notes: Notes) -
     source, place = table.password, (*path, "password")
     if source is None:
         return ""
-    if not source.startswith(_SECRET_SOURCES):
-        words = "`password` must say where the password comes from, not what it is"
-        notes.problem(place, words, "write `env:NAME`, `file:PATH` or `command:WORDS`")
+    try:
+        check_password_source(source)
+    except UrlError as error:
+        notes.problem(place, str(error))
         return ""
-    check_url(source, place, notes)
     if any(_has_password(each) for each in table.url):
         notes.problem(place, "the URL holds a password as well", "give one of them")
     return anchored(source, base)
@@ -202,11 +207,16 @@ def _read_when_lagging(table: TierTable, path: Path, notes: Notes) -> WhenLaggin
     return WhenLagging(word)
 
 
-def _read_mint(table: TierTable, path: Path, base: FilePath, notes: Notes) -> Mint | None:
-    """Roles for one session each."""
+def _read_mint(
+    table: TierTable, access: AccessLevel, path: Path, base: FilePath, notes: Notes
+) -> Mint | None:
+    """Roles for one session each; what one of them creates would keep it from being dropped."""
     place: Path = (*path, "mint")
     if table.mint is None:
         return None
+    if access not in (AccessLevel.READ_ONLY, AccessLevel.READ_WRITE):
+        words = f"minted roles are not for tiers that create objects (access `{access.value}`)"
+        notes.problem(place, words, "what a role has created must not go with its session")
     inner, whole = checked(MintTable, table.mint, place, notes)
     if inner is None or not whole:
         return None
