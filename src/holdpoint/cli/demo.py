@@ -62,7 +62,7 @@ def prepare(
     """Start PostgreSQL, make the shop, and set the stage; ``stack`` takes it all down again."""
     from holdpoint.demo.shop import create_shop
     from holdpoint.demo.stage import set_stage
-    from holdpoint.embedded import EmbeddedError, EmbeddedPostgres
+    from holdpoint.embedded import EmbeddedError, EmbeddedPostgres, EmbeddedReplica
 
     show.line("preparing PostgreSQL, the shop and the gate; this takes up to half a minute")
     show.step("PostgreSQL")
@@ -71,6 +71,12 @@ def prepare(
     except EmbeddedError as error:
         fail(EXIT_UNREACHABLE, str(error))
     shop = create_shop(server.url(), show.step)
+    show.step("a replica")
+    try:
+        replica = stack.enter_context(EmbeddedReplica(server))
+    except EmbeddedError as error:
+        fail(EXIT_UNREACHABLE, str(error))
+    shop = shop.read_from(replica.url())
     return shop, set_stage(directory, shop, postgres_port=port, web_port=web_port)
 
 

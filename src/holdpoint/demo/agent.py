@@ -59,11 +59,15 @@ class Act:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Played:
-    """An act and its end. ``rows`` is the server's count, -1 if it gave none."""
+    """An act and its end. ``rows`` is the server's count, -1 if it gave none.
+
+    ``replica`` tells whether it ran on one.
+    """
 
     act: Act
     ending: Ending
     rows: int = -1
+    replica: bool = False
     message: str = ""
     seconds: float = 0.0
 
@@ -176,8 +180,14 @@ def perform(connection: psycopg.Connection, act: Act, say: Callable[[Voice, str]
                 continue
             seconds = time.monotonic() - began
             ending = Ending.AFTER_ANSWER if held else Ending.AT_ONCE
-            say(Voice.RESULT, f"{cursor.statusmessage}: {ending} ({seconds * 1000:,.0f} ms)")
-            return Played(act=act, ending=ending, rows=cursor.rowcount, seconds=seconds)
+            # What PostgreSQL 14 and later tell every client.
+            replica = connection.info.parameter_status("in_hot_standby") == "on"
+            where = " on a replica" if replica else ""
+            words = f"{cursor.statusmessage}: {ending}{where} ({seconds * 1000:,.0f} ms)"
+            say(Voice.RESULT, words)
+            return Played(
+                act=act, ending=ending, rows=cursor.rowcount, replica=replica, seconds=seconds
+            )
     finally:
         connection.remove_notice_handler(hear)
 

@@ -143,6 +143,9 @@ def surprises(performance: Performance, shop: Shop) -> tuple[str, ...]:
                 f"the act `{name}` {played.ending} with {played.rows} rows, "
                 f"expected: {ending} with {rows}{told}"
             )
+    for played in performance.played:
+        if played.ending is Ending.AT_ONCE and played.replica is not (not played.act.tier):
+            found.append(f"the act `{played.act.name}` ran on the wrong server")
     answers = [given.answer for given in performance.given]
     if answers != [Answer.APPROVE, Answer.REJECT]:
         found.append(f"expected one approval and one rejection, saw {len(answers)} answers")

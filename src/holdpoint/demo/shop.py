@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Final
 from urllib.parse import quote, urlencode
@@ -28,6 +28,12 @@ class Shop:
     writer: str
     owner: str
     orders: int
+
+    def read_from(self, server: str) -> Shop:
+        """The same shop, read from the replica at the connection string ``server``."""
+        parts = conninfo_to_dict(self.reader)
+        user, password = str(parts["user"]), str(parts["password"])
+        return replace(self, reader=local_url(server, user, password, DATABASE))
 
 
 def create_shop(admin: str, progress: Callable[[str], None] = lambda step: None) -> Shop:

@@ -44,7 +44,7 @@ class Show:
         Between rules and not in a box: they are made to be copied, so nothing may wrap or cut them.
         """
         with self._one_at_a_time:
-            self.console.rule(f"a shop with {orders:,} orders stands behind the gate")
+            self.console.rule(f"a shop with {orders:,} orders and a replica is behind the gate")
             self.console.print("[bold]For the agent[/], instead of the database's address:")
             self.console.print(Text(f"  {stage.agent_url()}"))
             self.console.print("[bold]For you[/], signs you in, once, within 15 minutes:")

@@ -36,10 +36,13 @@ environment = "production"
 timezone = "Europe/Berlin"
 business_hours = "Mon-Fri 08:00-18:00"
 
-# The default: what an agent gets that names no tier.
+# The default: what an agent gets that names no tier. Reads never go to the primary instead.
 [targets.shop.tiers.replica]
 access = "read-only"
 url = "file:{directory}/reader.url"
+replica = true
+lag_over = "10s"
+when_lagging = "wait"
 
 [targets.shop.tiers.write]
 access = "read-write"
