@@ -30,12 +30,13 @@ from holdpoint.model.task import Login, Task
 from holdpoint.policy.rules import Policy
 from holdpoint.policy.tier_words import budget_words
 from holdpoint.policy.tiers import may_use
-from holdpoint.policy.words import quoted
+from holdpoint.policy.words import clipped, quoted
 from holdpoint.store import credentials
 
 REQUEST: Final = "HP8019"
 KIND: Final = "tier"  # what `kind` says in the case of a request; statements have none
 DIGEST_DOMAIN: Final = b"holdpoint request v1\n"
+GRANTS_SHOWN: Final = 8  # chosen: what one line of the page holds; the configuration has all
 
 ACCESS_WORDS: Final[Mapping[AccessLevel, str]] = {
     AccessLevel.READ_ONLY: "it reads",
@@ -142,7 +143,7 @@ class RequestDesk:
                 session="",
                 target=asked.target.name,
                 tier=asked.tier.name,
-                summary=f"{finding.message}: {asked.reason.replace('`', chr(39))}",
+                summary=f"{finding.message}: {clipped(asked.reason.replace('`', chr(39)))}",
                 case_json=orjson.dumps(self._case(asked, finding, peer)).decode(),
                 findings=(finding,),
                 need=need,
@@ -292,12 +293,16 @@ def _sentences(asked: Asked) -> list[str]:
     """Say what an approval would bring about."""
     tier = asked.tier
     words = [
-        f"`{asked.login.agent}` gets a credential for `{asked.path}` that ends by itself "
-        f"{duration(asked.for_s)} after it is collected.",
+        f"Agent {quoted(asked.login.agent)} gets a credential for `{asked.path}` that ends by "
+        f"itself {duration(asked.for_s)} after it is collected.",
         f"Its access is `{tier.access.value}`: {ACCESS_WORDS[tier.access]}.",
         "Each statement goes through the gate as before: what is held or refused in this tier "
         "stays so.",
     ]
+    if tier.grants is not None:
+        listed = [f"`{each.label}`" for each in tier.grants[:GRANTS_SHOWN]]
+        more = f" and {len(tier.grants) - GRANTS_SHOWN} more" if tier.grants[GRANTS_SHOWN:] else ""
+        words.append(f"What the tier grants: {', '.join(listed) or 'nothing'}{more}.")
     bounds = budget_words(least(tier.budget, asked.login.budget))
     if bounds:
         words.append(f"Its limits: {bounds}.")

@@ -6,7 +6,7 @@ import base64
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,50 +14,19 @@ import httpx2
 import pytest
 
 from holdpoint.doors.web import agent_api
-from holdpoint.doors.web.agent_api import AgentDoor
-from holdpoint.engine.holds import HoldBook
-from holdpoint.engine.requests import RequestDesk
 from holdpoint.model import limits
 from holdpoint.model.budget import Budget
 from holdpoint.model.decision import ApprovalNeed, Quorum
 from holdpoint.model.hold import Answer, HoldState
-from holdpoint.model.target import AccessLevel, Allowance, Target, Tier
 from holdpoint.model.task import Login, Task
-from holdpoint.policy.compile import compile_policy
-from holdpoint.store import Store, credentials, tasks
+from holdpoint.store import credentials, tasks
 from holdpoint.wire.postgres.scram import make_verifier
+from support.agents import SECRET, agent_door, basic
 from support.web import Review, csrf_of, review
 
 pytestmark = pytest.mark.anyio
 
-SECRET = "hpa_" + "s" * 43
-NOBODY = (Allowance(agents=("nobody",)),)
-SHOP = Target(
-    name="shop",
-    tiers=(
-        Tier(name="replica", access=AccessLevel.READ_ONLY, url_source=""),
-        Tier(name="write", access=AccessLevel.READ_WRITE, url_source="", allowances=NOBODY),
-        Tier(name="owner", access=AccessLevel.OWNER, url_source="", allowances=NOBODY),
-    ),
-)
 ASK = {"tier": "shop/write", "reason": "mend the totals of October", "for_s": 7200}
-
-
-def agent_door(store: Store, book: HoldBook, clock: Any, url: str) -> AgentDoor:
-    """Agents `robin` of `olga` and `gpt` of `bo`, and the desk of a shop with three tiers."""
-    now = datetime.now(UTC)
-    for name, owner in (("robin", "olga"), ("gpt", "bo")):
-        store.agents.add(name, owner, make_verifier(SECRET, b"salt" * 4), now)
-    policy = compile_policy((), (SHOP,))
-    desk = RequestDesk(book, policy, {"shop": SHOP}, clock)
-    desk.gate = "gate.example:6543"
-    return AgentDoor(
-        desk=desk,
-        credentials=store.credentials,
-        mock_secret=b"mock" * 8,
-        clock=clock,
-        page=f"{url}/h/",
-    )
 
 
 @pytest.fixture
@@ -74,11 +43,6 @@ async def same_house(
     """One for all requests that change nothing."""
     async with review(tmp_path_factory.mktemp("house"), agents=agent_door) as running:
         yield running
-
-
-def basic(name: str = "robin", secret: str = SECRET) -> dict[str, str]:
-    pair = base64.b64encode(f"{name}:{secret}".encode()).decode()
-    return {"authorization": f"Basic {pair}"}
 
 
 async def send(
