@@ -30,26 +30,40 @@ STATISTICS: Final = "pg_stat_statements"
 SINCE_DEFAULT: Final = "30d"
 
 
-# fmt: off
-@click.command("suggest",
+@click.command(
+    "suggest",
     epilog="Exit codes: 0 nothing to change, 1 something to grant or to drop, 2 usage, "
-    "3 configuration, 4 database not reachable, 5 the trail is broken."
+    "3 configuration, 4 database not reachable, 5 the trail is broken.",
 )
 @click.argument("target", default="")
 @click.option("--agent", default="", metavar="NAME", help="Only what this agent did.")
 @click.option("--tier", default="", metavar="TIER", help="Only what was done in this tier.")
 @click.option("--since", default=SINCE_DEFAULT, show_default=True, metavar="TIME|SPAN")
-@click.option("--from", "sources", multiple=True, metavar="SOURCE",
-              help="trail (the default), pg_stat_statements or a server's log; may be repeated.")
+@click.option(
+    "--from",
+    "sources",
+    multiple=True,
+    metavar="SOURCE",
+    help="trail (the default), pg_stat_statements or a server's log; may be repeated.",
+)
 @click.option("--role", default="", metavar="ROLE", help="Only this database role, in logs.")
-@click.option("--without", "without", multiple=True, metavar="TABLE:PRIVILEGE",
-              help="Tell which statements would be refused without this; may be repeated.")
+@click.option(
+    "--without",
+    "without",
+    multiple=True,
+    metavar="TABLE:PRIVILEGE",
+    help="Tell which statements would be refused without this; may be repeated.",
+)
 @click.option("--toml", "as_toml", is_flag=True, help="Print tables for holdpoint.toml.")
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of words.")
-@click.option("--store", "store_path", envvar="HOLDPOINT_STORE", default=None,
-              type=click.Path(path_type=Path, dir_okay=False),
-              help="The store's file [HOLDPOINT_STORE]; else the configuration's.")
-# fmt: on
+@click.option(
+    "--store",
+    "store_path",
+    envvar="HOLDPOINT_STORE",
+    default=None,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The store's file [HOLDPOINT_STORE]; else the configuration's.",
+)
 @config_option
 def suggest_command(
     target: str,

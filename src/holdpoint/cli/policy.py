@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from holdpoint.cli.hold import EXIT_USAGE, fail
+from holdpoint.cli.policy_replay import replay_command
 
 if TYPE_CHECKING:
     from holdpoint.config import Config, ConfigError
@@ -21,6 +22,9 @@ DEFAULT_FILE: Final = "holdpoint.toml"
 @click.group()
 def policy() -> None:
     """Create and check the configuration."""
+
+
+policy.add_command(replay_command)
 
 
 @policy.command("check", epilog="Exit codes: 0 valid, 2 usage, 3 not valid.")
