@@ -36,6 +36,7 @@ HOT_MODULES = (
     "src/holdpoint/doors/postgres/pending.py",
     "src/holdpoint/doors/postgres/refusing.py",
     "src/holdpoint/doors/postgres/sending.py",
+    "src/holdpoint/doors/postgres/passing.py",
     "src/holdpoint/doors/postgres/metering.py",
     "src/holdpoint/doors/postgres/overrun.py",
     "src/holdpoint/doors/postgres/memo.py",

@@ -203,6 +203,9 @@ def _paths_after(walk: Walk, paths: Paths, catalog: Catalog) -> Paths:
             paths = Paths((*paths.paths, catalog.rows.search_path), paths.anywhere)
         elif name == "search_path":
             known = paths_of(list(values), catalog.rows.role) if values is not None else ()
+            if values is not None and "$user" in str(values):
+                # A role minted for the session is another one than the picture knows.
+                known = (*known, *paths_of(list(values), ""))
             paths = Paths((*paths.paths, *known), paths.anywhere or values is None)
     return paths
 

@@ -15,6 +15,7 @@ ANY: Final = "any value"
 SCHEMAS: Final = "schema names"
 UTF8: Final = "UTF8"
 ON: Final = "on"
+ZERO: Final = "0"
 
 HARMLESS_SETTINGS: Final[dict[str, tuple[str, str]]] = {
     # name: (which values pass, why they are harmless)
@@ -46,8 +47,8 @@ HARMLESS_SETTINGS: Final[dict[str, tuple[str, str]]] = {
     "geqo_threshold": (ANY, "planner"),
     "hnsw.ef_search": (ANY, "pgvector: how far an index is searched"),
     "hnsw.iterative_scan": (ANY, "pgvector: how an index is searched"),
-    "idle_in_transaction_session_timeout": (ANY, "a bound; the gate keeps its own beside it"),
-    "idle_session_timeout": (ANY, "a bound"),
+    "idle_in_transaction_session_timeout": (ANY, "a bound; a weaker one the gate takes back"),
+    "idle_session_timeout": (ANY, "a bound; a weaker one the gate takes back"),
     "intervalstyle": (ANY, "form of intervals"),
     "ivfflat.iterative_scan": (ANY, "pgvector: how an index is searched"),
     "ivfflat.probes": (ANY, "pgvector: how far an index is searched"),
@@ -60,8 +61,9 @@ HARMLESS_SETTINGS: Final[dict[str, tuple[str, str]]] = {
     "lc_monetary": (ANY, "form of output"),
     "lc_numeric": (ANY, "form of output"),
     "lc_time": (ANY, "form of output"),
-    "lock_timeout": (ANY, "a bound; the gate keeps its own beside it"),
-    "max_parallel_workers_per_gather": (ANY, "helpers of a query; the server bounds their sum"),
+    "lock_timeout": (ANY, "a bound; a weaker one the gate takes back"),
+    # More of them would be processes of one pool for the whole server: nobody else has any then.
+    "max_parallel_workers_per_gather": (ZERO, "turns helpers of a query off"),
     "min_parallel_index_scan_size": (ANY, "planner"),
     "min_parallel_table_scan_size": (ANY, "planner"),
     "parallel_leader_participation": (ANY, "planner"),
@@ -80,7 +82,7 @@ HARMLESS_SETTINGS: Final[dict[str, tuple[str, str]]] = {
     "seed": (ANY, "the start of random()"),
     "seq_page_cost": (ANY, "a planner's estimate"),
     "standard_conforming_strings": (ON, "the state in which the gate reads literals"),
-    "statement_timeout": (ANY, "a bound; the gate keeps its own beside it"),
+    "statement_timeout": (ANY, "a bound; a weaker one the gate takes back"),
     "synchronize_seqscans": (ANY, "order of rows of a full scan"),
     "tcp_keepalives_count": (ANY, "keeps the connection alive"),
     "tcp_keepalives_idle": (ANY, "keeps the connection alive"),
@@ -89,7 +91,7 @@ HARMLESS_SETTINGS: Final[dict[str, tuple[str, str]]] = {
     "timezone_abbreviations": (ANY, "form of times"),
     "transaction_deferrable": (ANY, "waits for a safe snapshot"),
     "transaction_isolation": (ANY, "what a transaction sees; it cannot write more"),
-    "transaction_timeout": (ANY, "a bound"),
+    "transaction_timeout": (ANY, "a bound; a weaker one the gate takes back"),
     "xmlbinary": (ANY, "form of output"),
     "xmloption": (ANY, "how xml is read"),
 }
@@ -99,6 +101,15 @@ _PLANNER_FLAGS: Final = "enable_"  # enable_seqscan and its siblings: planner on
 
 READ_ONLY_SETTINGS: Final = frozenset(("default_transaction_read_only", "transaction_read_only"))
 """Setting one of these to off leaves the read-only state."""
+
+TIMEOUTS: Final = (
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+    "lock_timeout",
+    "statement_timeout",
+    "transaction_timeout",  # PostgreSQL 17 and later
+)
+"""Settings that end what runs or idles too long; 0 is no end (manual, section 19.11)."""
 
 ROLE_SETTINGS: Final = frozenset(("role", "session_authorization"))
 """``SET ROLE`` and ``SET SESSION AUTHORIZATION`` under their names as settings."""
@@ -163,6 +174,8 @@ def _passes(rule: str, values: list[str]) -> bool:
     if len(values) != 1:
         return False
     value = values[0].strip().lower()
+    if rule == ZERO:
+        return value == ZERO
     if rule == UTF8:
         return value in _UTF8_NAMES
     return rule == ON and value in _TRUE

@@ -165,9 +165,11 @@ class TlsServer:
             client.sendall(b"S")
             with self._context.wrap_socket(client, server_side=True) as line:
                 length = int.from_bytes(_exactly(line, 4), "big")
-                _exactly(line, length - 4)
+                packet = startup.parse_first_packet(_exactly(line, length - 4))
+                assert isinstance(packet, startup.Startup)
                 self._authenticate(line)
-                self._pass_on(line)
+                own = ("user", "database")
+                self._pass_on(line, {k: v for k, v in packet.parameters.items() if k not in own})
 
     def _authenticate(self, line: ssl.SSLSocket) -> None:
         verifier = scram.make_verifier(self._secret, secrets.token_bytes(16), 4096)
@@ -191,8 +193,8 @@ class TlsServer:
             raise EOFError from error
         line.sendall(messages.authentication_sasl_final(final) + messages.authentication_ok())
 
-    def _pass_on(self, line: ssl.SSLSocket) -> None:
-        with Wire.connect(*self._target) as wire:
+    def _pass_on(self, line: ssl.SSLSocket, settings: dict[str, str]) -> None:
+        with Wire.connect(*self._target, **settings) as wire:
             for found in wire.greeting:
                 if found.kind in (frames.PARAMETER_STATUS, frames.BACKEND_KEY_DATA):
                     line.sendall(frame(found.kind, found.payload))

@@ -110,7 +110,7 @@ class Bounding:
     async def _query(self, query: bytes, operation: Operation, alone: bool) -> None:
         """Run a Query between two counts; ``alone`` puts a transaction of its own around it."""
         relay = self._relay
-        before = await self._ask(BEGIN_AND_COUNT if alone else COUNT)
+        before = await self.ask(BEGIN_AND_COUNT if alone else COUNT)
         if before.sqlstate:
             operation.sqlstate = before.sqlstate
             operation.skipped = True
@@ -123,14 +123,14 @@ class Bounding:
         if operation.over:
             operation.sqlstate = OVER_BUDGET
             if not alone:
-                await self._ask(REFUSED_QUERY)
+                await self.ask(REFUSED_QUERY)
             await self._end_query(operation.over, alone)
             return
         assert relay.status != messages.IDLE, "a bounded message does not end its transaction"
-        last = await self._ask(SETTLE_AND_COUNT if alone else COUNT)
+        last = await self.ask(SETTLE_AND_COUNT if alone else COUNT)
         if not last.sqlstate and self._passes(operation, before, last):
             if alone:
-                last = await self._ask(COMMIT)
+                last = await self.ask(COMMIT)
             if not last.sqlstate:
                 relay.release(ready=True)
                 relay.go_on()
@@ -142,7 +142,7 @@ class Bounding:
         if alone:
             await self._roll_back()
         else:
-            await self._ask(REFUSED_QUERY)
+            await self.ask(REFUSED_QUERY)
         self._taken_back(operation)
 
     async def _end_query(self, response: bytes, alone: bool) -> None:
@@ -155,7 +155,7 @@ class Bounding:
     async def _roll_back(self) -> None:
         """End a transaction of ours; a CancelRequest for the statement may hit a ROLLBACK, too."""
         while self._relay.status != messages.IDLE:
-            await self._ask(ROLLBACK)
+            await self.ask(ROLLBACK)
 
     async def execute(self, execute: bytes, operation: Operation) -> None:
         """Run an Execute, like ``query``; a portal with more rows stays unfinished."""
@@ -167,7 +167,7 @@ class Bounding:
             if relay.skipping:  # the server would not look at the Execute
                 relay.go_on()
                 return
-            before = await self._ask(COUNT_FRAMES, COUNT_CLOSES)
+            before = await self.ask(COUNT_FRAMES, COUNT_CLOSES)
             if before.sqlstate:
                 operation.skipped = not operation.sent
                 self._fail(operation, before)
@@ -187,11 +187,11 @@ class Bounding:
         if operation.over:
             operation.sqlstate = OVER_BUDGET
             operation.suspended = False
-            await self._ask(REFUSED_PARSE + messages.FLUSH, COUNT_CLOSES)
+            await self.ask(REFUSED_PARSE + messages.FLUSH, COUNT_CLOSES)
             self._relay.tell(operation.over, ready=False)
             self._relay.go_on()
             return
-        after = await self._ask(COUNT_FRAMES, COUNT_CLOSES)
+        after = await self.ask(COUNT_FRAMES, COUNT_CLOSES)
         if after.sqlstate:
             self._fail(operation, after)
         elif self._passes(operation, before, after):
@@ -199,7 +199,7 @@ class Bounding:
             self._relay.go_on()
         else:
             operation.suspended = False
-            await self._ask(REFUSED_PARSE + messages.FLUSH, COUNT_CLOSES)
+            await self.ask(REFUSED_PARSE + messages.FLUSH, COUNT_CLOSES)
             self._taken_back(operation)
 
     def _taken_back(self, operation: Operation) -> None:
@@ -254,7 +254,7 @@ class Bounding:
         finally:
             operation.on_answer = None
 
-    async def _ask(self, question: bytes, closes: int = 0) -> Own:
+    async def ask(self, question: bytes, closes: int = 0) -> Own:
         """Ask the server and wait for its answer; raises ``Lost``."""
         done = asyncio.Event()
         own = Own(closes, done.set)

@@ -20,6 +20,7 @@ from holdpoint.model.effects import Dialect, Reading, SessionView, TransactionMa
 from holdpoint.model.target import Target, Tier
 from holdpoint.policy.rules import Policy
 from holdpoint.sql.names import Catalog
+from holdpoint.sql.settings import TIMEOUTS
 from holdpoint.sql.shapes import has_shape, shape_of
 
 ENDS_TRANSACTION: Final = frozenset({TransactionMark.COMMIT, TransactionMark.PREPARE_TRANSACTION})
@@ -107,8 +108,9 @@ class Memo:
             forgets_of(reading),
             len(reading.statements) == 1,
             count=len(reading.statements),
+            loosens=_sets_timeout(reading),
         )
-        if shape is not None and has_shape(reading):
+        if shape is not None and has_shape(reading) and not known.loosens:
             if len(self._shapes) >= self._entries_max:
                 self._shapes.clear()
             self._shapes.add(shape)
@@ -123,6 +125,14 @@ class Memo:
             self._new = {}
             self._size = len(query)
         self._new[query] = known
+
+
+def _sets_timeout(reading: Reading) -> bool:
+    for statement in reading.statements:
+        for name, _ in statement.sets:
+            if name in TIMEOUTS:
+                return True
+    return False
 
 
 def prepares_of(reading: Reading) -> tuple[tuple[bytes, bytes], ...]:

@@ -21,13 +21,18 @@ _ALL: Final = "*"  # what RESET ALL and DISCARD ALL set
 
 
 class Naming:
-    """The possible search paths and roles of one session that began as ``role``."""
+    """The possible search paths and roles of one session that began as ``role``.
 
-    def __init__(self, role: str) -> None:
+    ``path`` is the search path it began with where that is not the one of its tier's role: a
+    minted role is another ``$user``.
+    """
+
+    def __init__(self, role: str, path: tuple[str, ...] | None = None) -> None:
         self._login: Final = role
+        self._own: Final = path
         self._roles: tuple[str, ...] = (role,)
-        self.paths: tuple[tuple[str, ...], ...] = ()
-        """Possible search paths; empty for the one a fresh session has."""
+        self.paths: tuple[tuple[str, ...], ...] = (path,) if path is not None else ()
+        """Possible search paths; empty for the one a fresh session of the tier's role has."""
         self.any_path = False
 
     @property
@@ -49,6 +54,7 @@ class Naming:
 
         ``first`` is the search path of a fresh session, None when it is not known.
         """
+        first = first if self._own is None else self._own
         changed = False
         for statement in reading.statements:
             for name, values in statement.sets:
@@ -97,7 +103,8 @@ class Naming:
     def _narrow_path(self, values: tuple[str, ...], statement: Statement) -> None:
         if statement.reached or len(self._roles) > 1:
             return
-        self.paths = paths_of(list(values), self.role) if values else ()
+        fresh = (self._own,) if self._own is not None else ()
+        self.paths = paths_of(list(values), self.role) if values else fresh
         self.any_path = self.role != self._login and not values
 
     def reported(self, value: str) -> None:

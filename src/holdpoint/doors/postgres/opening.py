@@ -24,19 +24,11 @@ from holdpoint.engine.upstreams import NoWay
 from holdpoint.model import limits
 from holdpoint.model.finding import Finding
 from holdpoint.model.target import AccessLevel, Tier
+from holdpoint.sql.settings import TIMEOUTS
 from holdpoint.wire.postgres import frames, messages
 from holdpoint.wire.postgres.errors import ProtocolError
 
 NOT_AS_THE_TIER: Final = "HP8018"
-
-TIMEOUTS: Final = (
-    "idle_in_transaction_session_timeout",
-    "idle_session_timeout",
-    "lock_timeout",
-    "statement_timeout",
-    "transaction_timeout",  # PostgreSQL 17 and later
-)
-"""Settings that end what runs or idles too long; 0 is no end (manual, section 19.11)."""
 
 # Every name is qualified: the search_path may be planted, too. SESSION_USER and CURRENT_USER are
 # grammar. Settings that a server does not know are NULL.
@@ -78,7 +70,7 @@ def without_timeouts(settings: dict[str, str]) -> tuple[dict[str, str], dict[str
     """Split an agent's start-up settings: those to send, and its timeouts in milliseconds."""
     rest = {name: value for name, value in settings.items() if name not in TIMEOUTS}
     asked = {name: value for name, value in settings.items() if name in TIMEOUTS}
-    return rest, {name: _milliseconds(value) for name, value in asked.items()}
+    return rest, {name: milliseconds(value) for name, value in asked.items()}
 
 
 async def open_session(server: Upstream, tier: Tier, asked: dict[str, int]) -> Opening:
@@ -139,7 +131,7 @@ def _read(answer: bytes, asked: dict[str, int]) -> Opening:
             "change at each reset: let the tier's URL name the role itself",
         )
     shown = {name: values[name] for name in TIMEOUTS if values[name] is not None}
-    bounds = {name: bound for name in shown if (bound := _milliseconds(shown[name])) > 0}
+    bounds = {name: bound for name in shown if (bound := milliseconds(shown[name])) > 0}
     return Opening(
         user=values["user"],
         superuser=values["is_superuser"] == "on",
@@ -185,8 +177,8 @@ def _not_as(what: str, why: str) -> NoWay:
     )
 
 
-def _milliseconds(text: str) -> int:
-    """Read a duration as the server shows it, or as ``wire.postgres.settings`` leaves it."""
+def milliseconds(text: str) -> int:
+    """Read a duration as the server shows it; raises ``ValueError`` on other ways to write it."""
     found = _DURATION.fullmatch(text)
     if found is None:
         raise ValueError(f"`{text}` is no duration")

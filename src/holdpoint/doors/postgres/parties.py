@@ -58,5 +58,8 @@ class Owner(Protocol):
     def cancel_running(self) -> None:
         """Have the server cancel what it runs; ``overrun.Overrun.cancelled`` when that is over."""
 
+    def restore(self) -> None:
+        """Set the session's bounds again; the relay is stopped until ``resume``."""
+
     def unrecorded(self, problem: TrailUnavailable) -> None:
         """Take note that the outcome of a plain read could not be recorded."""

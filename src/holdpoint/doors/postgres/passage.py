@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from holdpoint.doors.postgres.memo import forgets_of, prepares_of
-from holdpoint.doors.postgres.pending import Known, Operation
+from holdpoint.doors.postgres.pending import ASK, Known, Operation
+from holdpoint.doors.postgres.restoring import NOT_TOGETHER
 from holdpoint.model.case import Parameter
 from holdpoint.model.effects import Access, Effect, Reading
 from holdpoint.model.finding import Finding
@@ -19,6 +20,9 @@ from holdpoint.wire.postgres import errors, messages
 if TYPE_CHECKING:
     from holdpoint.doors.postgres.session import Session
 
+NAME_TAKEN: Final = errors.error_response(
+    "ERROR", "42P05", "a prepared statement of that name already exists"
+)
 ONLY_READS: Final = frozenset({Effect.READ})
 # After anything else the next statement is judged only when this one is over: it may change how
 # later text is read or what names mean.
@@ -45,6 +49,7 @@ class Passage:
         self._granted = 0  # rows set aside for it, of a budget
         self._used = 0
         self._names: Known | None = None
+        self.problem = NAME_TAKEN  # why it was not sent although the gate let it pass
 
     def note_names(self, reading: Reading) -> None:
         """Note the names that the server's own text gives and takes."""
@@ -89,10 +94,14 @@ class Passage:
         operation.known = self._names
         operation.rows_max = rows_max
         operation.together = bounds.tables_written(reading) > 1
-        operation.guarded = operation.guarded or self._names is not None
+        operation.loosens = self._session.restoring.loosens(reading)
+        operation.guarded = operation.guarded or self._names is not None or operation.loosens
         operation.on_finish = lambda: self._settle(done, reading)
         if self._session.upstream.channel.lost or relay.gone:
             return Execution(ran=False, sqlstate="08006")
+        if operation.loosens and self._session.restoring.is_late(reading):
+            self.problem = NOT_TOGETHER
+            return Execution(ran=False, sqlstate="42501")
         if self._names is not None and not relay.define_all(self._names.prepares):
             return Execution(ran=False, sqlstate="42P05")
         begun = loop.time()
@@ -101,6 +110,8 @@ class Passage:
         lone = self.query is not None and relay.status == messages.IDLE and not relay.pending
         self._used = self._granted  # until it is known to have been less
         self._session.before(reading)
+        if operation.loosens and self.query is not None:
+            relay.loosened = ASK
         if rows_max is not None and self.query is not None:
             await self._session.bounding.query(self.query, operation)
         else:
@@ -120,6 +131,7 @@ class Passage:
             rolled_back=operation.rolled_back,
         )
         self._used = bounds.rows_used(reading, execution, self._granted)
+        self.settle()  # before the client's next statement asks
         return execution
 
     def _settle(self, done: asyncio.Future[None], reading: Reading) -> None:

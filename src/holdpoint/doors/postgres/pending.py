@@ -27,6 +27,10 @@ CURSOR_TEXT: Final = "FETCH ALL FROM cursor"  # in the trail: a portal that no B
 # Tags whose count is of rows that the statement changed (manual, CommandComplete).
 CHANGING_TAGS: Final = ("INSERT ", "UPDATE ", "DELETE ", "MERGE ")
 
+# Where the gate stands with bounds that a statement may have loosened: see ``passing``.
+ASK: Final = 1
+ASKED: Final = 2
+
 
 class Known:
     """A text that passes on its own: a plain read, decided once and remembered.
@@ -35,7 +39,8 @@ class Known:
     statements, each with the whole PREPARE, ``forgets`` the names it deallocates (``*`` for all of
     them). ``alone`` says that it is one statement: if it fails, it has done nothing.
     ``once`` says that the text was known by its shape and is fit for ``read_started_once``.
-    ``count`` is how many statements it has.
+    ``count`` is how many statements it has. ``loosens`` says that it sets a timeout, maybe to less
+    than the session's bound.
     """
 
     def __init__(
@@ -47,6 +52,7 @@ class Known:
         alone: bool = True,
         once: bool = False,
         count: int = 1,
+        loosens: bool = False,
     ) -> None:
         self.text = text
         self.commits = commits
@@ -55,6 +61,7 @@ class Known:
         self.alone = alone
         self.once = once
         self.count = count
+        self.loosens = loosens
 
 
 class Prepared:
@@ -112,8 +119,8 @@ class Operation:
     """A statement that went through the whole gate and now runs: collects how it ends.
 
     ``wrote`` says that it may have changed data, ``guarded`` that nothing else may be judged
-    before it is over (it may change how later statements are read), ``copies`` that it reads COPY
-    data from the client.
+    before it is over (it may change how later statements are read), ``loosens`` that bounds must be
+    set again behind it (see ``passing``), ``copies`` that it reads COPY data from the client.
     ``statement`` is what was read, if it is one. ``known`` has the names that it prepares and
     forgets. ``sent`` turns True when the server is told to run it, ``skipped`` when the server
     has not done so because of an earlier error, ``suspended`` while its portal has more rows,
@@ -132,6 +139,7 @@ class Operation:
     ) -> None:
         self.wrote = wrote
         self.guarded = guarded
+        self.loosens = False
         self.copies = copies
         self.statement = statement
         self.known: Known | None = None

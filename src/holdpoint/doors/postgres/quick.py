@@ -41,7 +41,7 @@ class Quick(Counting):
         name_end: i64 = data.find(b"\x00", 6, bind_end)
         if name_end < 0 or self.portals or self.skipping or self.copying is not None:
             return False
-        if self.careful:
+        if self.careful or self.loosened:
             return False
         prepared = self.statements.get(data[6:name_end])
         if prepared is None or not prepared.confirmed or not self.plain or self.unsure:

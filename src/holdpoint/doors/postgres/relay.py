@@ -35,7 +35,9 @@ from holdpoint.doors.postgres.fates import (
     STOPPED_BEFORE,
 )
 from holdpoint.doors.postgres.parties import Owner, Reads
+from holdpoint.doors.postgres.passing import Passing
 from holdpoint.doors.postgres.pending import (
+    ASK,
     CURSOR_TEXT,
     EXECUTE,
     PARSE,
@@ -45,7 +47,6 @@ from holdpoint.doors.postgres.pending import (
     Operation,
     Pending,
 )
-from holdpoint.doors.postgres.quick import Quick
 from holdpoint.doors.postgres.refusing import REFUSED_PARSE, REFUSED_QUERY
 from holdpoint.doors.postgres.sending import may_pass_in_copy
 from holdpoint.engine.recorder import TrailUnavailable
@@ -55,7 +56,7 @@ from holdpoint.wire.postgres.errors import ProtocolError
 from holdpoint.wire.postgres.frames import frame
 
 
-class Relay(Quick):
+class Relay(Passing):
     """Both directions of one session."""
 
     def __init__(
@@ -99,10 +100,8 @@ class Relay(Quick):
             return
         self._walk_client(data)
 
-    def resume(self) -> None:
-        """Go on with what the client has sent since the relay was stopped."""
-        if self.gone:
-            return
+    def take_up(self) -> None:
+        """Look at what the client has sent since the relay was stopped."""
         self.stopped = False
         if self._backlog:
             data = b"".join(self._backlog)
@@ -160,6 +159,8 @@ class Relay(Quick):
                     self._wanted = int(stop - position)
                 break
             verdict = self._client_frame(kind, data, position, stop)
+            if self.loosened == ASK and verdict == PASS and (kind == 0x51 or kind == 0x45):
+                verdict = GUARDED
             if verdict != PASS:
                 if verdict == GUARDED:
                     self._forward(data, forwarded, stop)
@@ -215,6 +216,8 @@ class Relay(Quick):
                 if not self.copy_ended:
                     self._break("a statement came in the middle of COPY data")
                 return STOPPED_BEFORE
+        if self.loosened and self.waits(kind):
+            return STOPPED_BEFORE
         if kind == 0x42:  # Bind
             self.is_open = self.ran = True
             return self._bind(data, position, stop)
@@ -388,15 +391,10 @@ class Relay(Quick):
         if operation.rows_max is not None:
             self._bounded = operation
             self.unsure = self.unsure or operation.guarded
+            if operation.loosens:
+                self.loosened = ASK
             return BOUNDED
-        self.pending.append(Pending(EXECUTE, operation=operation, room=operation.room))
-        operation.sent = True
-        if operation.copies:
-            self.start_copy(operation, is_query=False)
-        elif operation.guarded and not operation.finished:
-            self.unsure = True
-            return GUARDED
-        return PASS
+        return GUARDED if self.run_portal(operation) else PASS
 
     def _begin_slow(self, kind: i64, data: bytes, position: i64, stop: i64) -> None:
         """Hand the frame to the whole gate."""
@@ -414,38 +412,6 @@ class Relay(Quick):
         assert operation is not None, "its Execute has just been looked at"
         self.halt()
         self.owner.bounded_execute(execute, operation)
-
-    def run_query(self, query: bytes, operation: Operation) -> None:
-        """Send a Query that the gate let through."""
-        if self.skipping:  # what was sent before it has failed meanwhile
-            operation.skip()
-            self.resume()
-            return
-        self.pending.append(Pending(QUERY, operation=operation))
-        operation.sent = True
-        if operation.wrote:
-            self.wrote = True
-        if operation.copies:
-            self.start_copy(operation, is_query=True)
-        self.write_server(messages.query(query))
-        if operation.guarded and not operation.copies:
-            self.draining = True
-        else:
-            self.resume()
-
-    def run_bind(self, payload: bytes, operation: Operation) -> None:
-        """Send a Bind that the gate let through; the operation runs when its portal is executed."""
-        if self.skipping:
-            operation.skip()
-            self.resume()
-            return
-        portal = payload[: payload.find(b"\x00")]
-        operation.segment = self.segment
-        self.open_portal(portal, operation)
-        if operation.wrote:
-            self.wrote = True
-        self.write_server(frame(frames.BIND, payload))
-        self.resume()
 
     def refuse(self, kind: int, response: bytes) -> None:
         """Let the server fail in place of the refused frame, and go on with our words."""

@@ -34,6 +34,7 @@ class Sending(Names):
         self.skipping = False
         self.stopped = False
         self.draining = False
+        self.loosened = 0  # see ``passing``
         # A statement runs under a bound of rows: nothing else goes to the server meanwhile.
         self.bounding = False
         self.copying: Operation | None = None

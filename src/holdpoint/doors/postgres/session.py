@@ -19,6 +19,7 @@ from holdpoint.doors.postgres.naming import Naming
 from holdpoint.doors.postgres.passage import Passage, error_of, parameters_of
 from holdpoint.doors.postgres.pending import QUERY, REFUSED, Known, Operation, Prepared
 from holdpoint.doors.postgres.relay import Relay
+from holdpoint.doors.postgres.restoring import Restoring
 from holdpoint.doors.postgres.shares import Share
 from holdpoint.doors.postgres.texts import with_prepared
 from holdpoint.doors.postgres.upstream import Upstream
@@ -79,11 +80,13 @@ class Session:
         self._memos = memos
         self._catalogs = catalogs
         self._defined = defined
-        self._naming = Naming(upstream.url.user)
+        opening = upstream.opening
+        assert opening is not None, "no session begins that was not asked how it did"
+        self._naming = Naming(opening.user, opening.path if arrival.tier.mint else None)
         self._defines_code = False
         self._definitions = 0  # statements sent that may define something and have not ended
         self._ended: Callable[[Session], None] | None = ended
-        self._view = SessionView()
+        self._view = SessionView(search_paths=self._naming.paths)
         self._memo = memos.of(self._view)
         self._task: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -96,6 +99,7 @@ class Session:
             self, engine.recorder, session_id, self._write_nothing, upstream.channel.write
         )
         self.bounding = Bounding(self.relay, self.is_server_lost)
+        self.restoring = Restoring(opening, self.relay, self.bounding, self.fail)
         self.watch = Watch(self)
         self.share = share
         if share is not None:
@@ -123,7 +127,8 @@ class Session:
 
     def known(self, query: bytes) -> Known | None:
         """Return the text as one that passes on its own, or None: it needs the whole gate."""
-        return self._memo.known(query, self._view) if self._memo is not None else None
+        known = self._memo.known(query, self._view) if self._memo is not None else None
+        return None if known is not None and known.loosens and self.restoring.has_bounds else known
 
     def slow_query(self, query: bytes) -> None:
         """Take a Query through the gate."""
@@ -134,6 +139,10 @@ class Session:
     def bounded_execute(self, execute: bytes, operation: Operation) -> None:
         """Run an Execute under its bound of rows."""
         self.spawn(self._bounded(self.bounding.execute(execute, operation)))
+
+    def restore(self) -> None:
+        """Set the session's bounds again; the relay is stopped until then."""
+        self.spawn(self._bounded(self.restoring.restore()))
 
     async def _bounded(self, work: Coroutine[Any, Any, None]) -> None:
         """Bring a bounded statement to its end; a session that could not is not to be trusted."""
@@ -462,7 +471,7 @@ class Session:
         elif passage.sent:
             return
         elif isinstance(outcome, Done):
-            self.relay.refuse(kind, NAME_TAKEN)
+            self.relay.refuse(kind, passage.problem)
         else:
             self.relay.refuse(kind, error_of(outcome))
 
@@ -487,6 +496,3 @@ class Session:
 
 
 LEAVE_POLL_S: Final = 0.05
-NAME_TAKEN: Final = errors.error_response(
-    "ERROR", "42P05", "a prepared statement of that name already exists"
-)
