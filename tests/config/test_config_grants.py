@@ -5,8 +5,11 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tier_texts import problem_of, problems_of, tier_of
 
+from holdpoint.access.suggest_toml import toml_of
 from holdpoint.config.grants import PRIVILEGES
 from holdpoint.model.grants import Grant, GrantedPrivilege, ObjectClass
 from holdpoint.model.target import AccessLevel
@@ -191,3 +194,55 @@ def test_ten_thousand_grants_each_with_its_line() -> None:
     assert grants is not None
     assert [grant.label for grant in grants] == names
     assert "line 10005: the list of privileges" in problem_of(f"{lines}last = []\n")
+
+
+# --- what `access suggest` writes -----------------------------------------------------------------
+
+ODD = (
+    "orders",
+    "a.b",
+    'a"b',
+    "f(x)",
+    "a*b",
+    " a",
+    "a ",
+    "a,b",
+    "o'x",
+    "ä",
+    "a\\b",
+    'Ö"',
+    "x\ty",
+    "[t]",
+)
+NAMES = st.sampled_from(ODD) | st.text(
+    st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=12
+).filter(lambda name: name != "*" and not name.startswith("pg_"))
+
+
+def privileges(*names: str) -> st.SearchStrategy[tuple[GrantedPrivilege, ...]]:
+    several = st.lists(st.sampled_from(names), min_size=1, unique=True)
+    return several.map(lambda found: tuple(GrantedPrivilege(name) for name in found))
+
+
+COLUMNS = st.lists(NAMES, max_size=2, unique=True).map(tuple)
+TYPES = st.sampled_from(["", "integer", "double precision, text"])
+GRANTS = st.one_of(
+    st.builds(Grant, NAMES, st.just("*"), privileges("select", "insert")),
+    st.builds(Grant, NAMES, NAMES, COLUMNS.map(lambda some: (GrantedPrivilege("update", some),))),
+    st.builds(Grant, NAMES, NAMES, privileges("usage"), st.just(ObjectClass.SEQUENCE)),
+    NAMES.map(lambda name: Grant(name, name, (GrantedPrivilege("usage"),), ObjectClass.SCHEMA)),
+    st.builds(
+        lambda schema, name, types: Grant(
+            schema, f"{name}({types})", (GrantedPrivilege("execute"),), ObjectClass.FUNCTION
+        ),
+        NAMES,
+        NAMES | st.just("*"),
+        TYPES,
+    ),
+)
+
+
+@given(GRANTS)
+@settings(max_examples=300)
+def test_what_is_suggested_reads_as_the_same_grants(grant: Grant) -> None:
+    assert tier_of(toml_of("shop", "t", [grant]), "owner").grants == (grant,)

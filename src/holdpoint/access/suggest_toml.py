@@ -18,6 +18,7 @@ KEYS: Final = {
 _PLAIN: Final = re.compile(r'[^".(),*\s][^".(),*]*')
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 _USUAL: Final = "public"
+ALL: Final = "*"
 
 
 def toml_of(target: str, tier: str, grants: Iterable[Grant]) -> str:
@@ -55,10 +56,13 @@ def name_of(grant: Grant) -> str:
     """Return the object as the configuration names it."""
     if grant.kind is ObjectClass.SCHEMA:
         return _quoted(grant.name)
-    bare, opened, arguments = grant.name.partition("(")
-    if grant.kind is not ObjectClass.FUNCTION:
-        bare, opened, arguments = grant.name, "", ""
-    name = _quoted(bare) + opened + arguments
+    if grant.name == ALL:
+        name = ALL
+    elif grant.kind is ObjectClass.FUNCTION:
+        bare, opened, arguments = grant.name.rpartition("(")  # types have none, a name may
+        name = _quoted(bare) + opened + arguments
+    else:
+        name = _quoted(grant.name)
     return name if grant.schema == _USUAL else f"{_quoted(grant.schema)}.{name}"
 
 

@@ -39,7 +39,7 @@ def read_object(kind: ObjectClass, text: str) -> tuple[str, str]:
         raise Unreadable(f"`{text}` has too many dots", "write `schema.name`")
     schema = _schema(parts[0][0]) if len(parts) == 2 else "public"
     name, is_quoted = parts[-1]
-    if name == ALL:
+    if name == ALL and not (is_quoted and rest):  # a function may have that name
         if is_quoted or rest:
             raise Unreadable(f"`{text}` cannot be named here", "`schema.*` stands for all")
         return schema, name
