@@ -285,9 +285,9 @@ def _set_apart(_: Catalog) -> None:
     _give_back()
 
 
-def _login(store: Store, name: str) -> Login | Barred:
-    """Return who signs in by that name: an agent, or one of its tasks."""
-    return store.credentials.standing([name], _now())[name]
+async def _login(store: Store, name: str) -> Login | Barred:
+    """Return who signs in by that name: an agent, or one of its tasks. A slow disk stops no one."""
+    return (await asyncio.to_thread(store.credentials.standing, [name], _now()))[name]
 
 
 def _owner(store: Store, name: str) -> str:

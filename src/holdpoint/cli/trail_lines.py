@@ -46,7 +46,7 @@ class Line:
     def words(self) -> str:
         """What happened, on one line."""
         body = self.body
-        parts = [str(body[key]) for key in ("hold", "answer", "approver") if body.get(key)]
+        parts = [str(body[key]) for key in ("hold", "task", "answer", "approver") if body.get(key)]
         if "started" in body:
             parts.append(f"outcome of record {body['started']}")
         if "read" in body:
@@ -54,7 +54,8 @@ class Line:
         parts += [str(body[key]) for key in ("state", "summary", "note", "tag") if body.get(key)]
         if isinstance(body.get("rows"), int) and body["rows"] >= 0:
             parts.append(f"{body['rows']:,} rows")
-        parts += [str(body[key]) for key in ("sqlstate", "why", "text") if body.get(key)]
+        told = ("description", "reason", "sqlstate", "why", "text")
+        parts += [str(body[key]) for key in told if body.get(key)]
         text = " · ".join(" ".join(part.split()) for part in parts)
         return text if len(text) <= _WORDS_CHARS_MAX else text[:_WORDS_CHARS_MAX] + " …"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -89,7 +89,7 @@ class Gatekeeper:
     """
 
     targets: Mapping[str, Target]
-    login: Callable[[str], Login | Barred]
+    login: Callable[[str], Awaitable[Login | Barred]]
     clock: Callable[[], datetime]
     mock_secret: bytes
     tls: Tls | None = None
@@ -146,7 +146,7 @@ async def sign_in(channel: Channel, packet: startup.Startup, keeper: Gatekeeper)
 
 
 async def _authenticate(channel: Channel, name: str, keeper: Gatekeeper) -> Login:
-    known = keeper.login(name)
+    known = await keeper.login(name)
     # What has ended is asked as it was when it was good: its salt stays, so nobody can tell.
     verifier = known.scram_verifier or scram.mock_verifier(keeper.mock_secret, name)
     encrypted = channel.open_transport.get_extra_info("ssl_object") is not None

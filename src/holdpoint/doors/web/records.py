@@ -32,6 +32,8 @@ def _said(body: dict[str, Any]) -> str:
     if body.get("answer"):
         note = f": {body['note']}" if body.get("note") else ""
         return f"{body['answer']}{note}"
+    if body.get("description"):
+        return f"{body.get('task', '')}: {body['description']}"
     if body.get("summary"):
         return str(body["summary"])
     if isinstance(body.get("texts"), dict):  # a group of plain reads
@@ -43,7 +45,7 @@ def _said(body: dict[str, Any]) -> str:
         counted = f", {rows:,} rows" if isinstance(rows, int) and rows >= 0 else ""
         failed = f", SQLSTATE {body['sqlstate']}" if body.get("sqlstate") else ""
         return f"of record {body['started']}{counted}{failed}"
-    named = ((key, body.get(key)) for key in ("state", "reason", "policy", "target"))
+    named = ((key, body.get(key)) for key in ("task", "state", "reason", "policy", "target"))
     return ", ".join(f"{key} {value}" for key, value in named if isinstance(value, str) and value)
 
 
