@@ -64,11 +64,12 @@ def _granted(acl: str, column: str, bits: Mapping[str, int]) -> str:
 
 def _rights(acl: str) -> str:
     """SQL for the entries of an access list that concern the role, as JSON."""
-    return f"""(SELECT json_agg(json_build_array(x.grantee::bigint, lower(x.privilege_type),
-                                               x.is_grantable) ORDER BY 1)
-                  FROM (SELECT grantee, privilege_type, bool_or(is_grantable) AS is_grantable
-                          FROM aclexplode({acl}) GROUP BY 1, 2 ORDER BY 1, 2) AS x
-                 WHERE x.grantee = 0 OR x.grantee = ANY (%(reach)s::oid[]))"""
+    return f"""(SELECT json_agg(json_build_array(y.grantee::bigint, lower(y.privilege_type),
+                                               y.grantable))
+                  FROM (SELECT x.grantee, x.privilege_type, bool_or(x.is_grantable) AS grantable
+                          FROM aclexplode({acl}) AS x
+                         WHERE x.grantee = 0 OR x.grantee = ANY (%(reach)s::oid[])
+                         GROUP BY 1, 2 ORDER BY 1, 2) AS y)"""
 
 
 WANTED: Final = """

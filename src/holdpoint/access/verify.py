@@ -88,9 +88,11 @@ def verify_target(
     ``on_role`` is told of each role before it is looked at. Nothing is raised for a server that
     cannot be asked: the tier says so, and the others are verified all the same.
     """
+    shelf: dict[str, Objects] = {}
     for tier in target.tiers:
         if not tiers or tier.name in tiers:
-            yield _Tier(target, tier, url_of, attempts=attempts, on_role=on_role).verify()
+            verifier = _Tier(target, tier, url_of, attempts=attempts, on_role=on_role, shelf=shelf)
+            yield verifier.verify()
 
 
 def roles_of(target: Target, tier: Tier, url_of: UrlOf) -> Desired:
@@ -111,7 +113,10 @@ class _Tier:
         *,
         attempts: bool,
         on_role: Callable[[str, str], None],
+        shelf: dict[str, Objects],
     ) -> None:
+        self._shelf = shelf
+        self._place = ""
         self._target = target
         self._tier = tier
         self._url_of = url_of
@@ -134,6 +139,7 @@ class _Tier:
                 reader = self._reader(stack)
                 found = self._read(reader)
                 if any(not each.note for role in found for each in role.drift):
+                    self._shelf.pop(self._place, None)
                     found = _both(found, self._read(reader))
             except _Unreachable as error:
                 return replace(result, unreachable=str(error))
@@ -178,6 +184,7 @@ class _Tier:
                 reasons.append(f"the URL's user has `{AGENT}` in it: nobody signs in as that")
                 return None
             connection = _connect(url)
+            self._place = url.place
         except ValueError as error:
             reasons.append(str(error))
             return None
@@ -196,17 +203,29 @@ class _Tier:
         return found
 
     def _objects(self, connection: Connection) -> Objects | None:
-        if self._tier.grants is None:
+        """What the database has, for grants on all of a schema; tiers of one server share it."""
+        if self._tier.grants is None or not self._desired.roles:
             return None
-        return read_granted(connection, self._desired).objects
+        objects = self._shelf.get(self._place)
+        if objects is None:
+            # Whose rights are read does not matter here, only which columns grants name.
+            grants = tuple(each for tier in self._target.tiers for each in tier.grants or ())
+            asked = replace(self._desired, roles=(replace(self._desired.roles[0], grants=grants),))
+            objects = read_granted(connection, asked).objects
+            self._shelf[self._place] = objects
+        return objects
 
     def _promises(self, objects: Objects | None) -> list[Promise]:
         minted = self._tier.mint is not None
-        if objects is not None:
-            return [
-                promise_of_grants(role, self._desired, objects, minted=minted)
-                for role in self._desired.roles
-            ]
+        if self._tier.grants is not None:
+            return (
+                []
+                if objects is None
+                else [
+                    promise_of_grants(role, self._desired, objects, minted=minted)
+                    for role in self._desired.roles
+                ]
+            )
         return [
             promise_of_access(self._tier.name, user, self._tier.access, minted=minted)
             for user in sorted(self._users())
