@@ -176,10 +176,9 @@ def test_what_the_role_holds_and_nothing_used(recorded: Recorded, tmp_path: Path
 
 
 def test_what_taking_away_would_have_refused(recorded: Recorded) -> None:
-    tier = recorded.suggest(
-        "--tier", "write", "--without", "film_actor:delete", "--without", "rental:select(rental_id)",
-        "--without", "city:update",
-    )  # fmt: skip
+    drops = ["film_actor:delete", "rental:select(rental_id)", "city:update"]
+    without = [word for drop in drops for word in ("--without", drop)]
+    tier = recorded.suggest("--tier", "write", *without)
     told = {
         each["without"]: [example["text"] for example in each["evidence"]["examples"]]
         for each in tier["refused"]
@@ -197,3 +196,17 @@ def test_words_and_the_exit_code(recorded: Recorded) -> None:
     assert "13 statements ran; 1 failed and do not count; 1 were denied" in done.output
     assert "select(film_id, title, rating) on table public.film" in done.output
     assert "is a superuser: no grant bounds it" in done.output
+
+
+def test_the_gate_lets_through_what_the_suggestion_covers(
+    recorded: Recorded, tmp_path: Path
+) -> None:
+    done = recorded.run("--tier", "write", "--agent", "claude", "--toml")
+    config = tmp_path / "holdpoint.toml"
+    config.write_text(recorded.config.read_text() + "\n" + done.stdout)
+    words = ["policy", "replay", "--config", str(config), "--agent", "claude", "--json"]
+    done = CliRunner().invoke(main, [*words, "--store", str(recorded.gate.config.server.store)])
+    found = orjson.loads(done.stdout)
+    # Only what failed is outside: nothing is suggested for it.
+    assert [each["text"] for one in found["changes"] for each in one["examples"]] == [FAILS]
+    assert found["unsure"] == []

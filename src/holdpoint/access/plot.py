@@ -35,6 +35,7 @@ _FAINT: Final = 0.55  # opacity of what was, beside what would be
 _LEFT: Final = 64
 _TOP: Final = 56
 _HEIGHT: Final = 220
+_WIDTH_MIN: Final = 720
 _BAR: Final = 16
 _GAP: Final = 14
 _TEXT: Final = 'font-family="sans-serif" font-size="11"'
@@ -93,7 +94,7 @@ def svg_of(days: Days, title: str) -> str:
     listed = whole_days(days)
     full = _round_up(max((sum(n.values()) for pair in days.values() for n in pair), default=1))
     group = 2 * _BAR + _GAP
-    width = max(_LEFT + len(listed) * group + 24, 620)
+    width = max(_LEFT + len(listed) * group + 24, _WIDTH_MIN)
     height = _TOP + _HEIGHT + 78
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
@@ -125,7 +126,7 @@ def _legend() -> list[str]:
         parts.append(f'<rect x="{x}" y="33" width="10" height="10" fill="{colour}"/>')
         parts.append(f'<text x="{x + 14}" y="42" {_TEXT}>{escape(outcome.value)}</text>')
         x += 26 + 7 * len(outcome.value)
-    parts.append(f'<text x="{x}" y="42" {_TEXT} fill="#555555">left then, right now</text>')
+    parts.append(f'<text x="{x}" y="42" {_TEXT} fill="#555555">left: then, right: now</text>')
     return parts
 
 

@@ -183,7 +183,7 @@ def locking(walk: Walk, node: Node, key: str) -> None:
 def write_target(walk: Walk, relation: Node, verb: Verb, columns: tuple[str, ...] = ()) -> None:
     """The table a statement changes: never a CTE, and never lightly a system catalog.
 
-    ``columns`` are those an UPDATE sets, empty for all.
+    ``columns`` are those that an UPDATE or INSERT names, empty for all.
     """
     name: str = relation.get("relname", "")
     schema: str = relation.get("schemaname", "")
@@ -202,7 +202,8 @@ def insert(walk: Walk, node: Node, key: str) -> None:
     """INSERT, with ON CONFLICT and RETURNING."""
     open_with(walk, node)
     walk.effects.add(Effect.WRITE)
-    write_target(walk, node["relation"], Verb.INSERT)
+    columns = tuple([item["ResTarget"].get("name", "") for item in node.get("cols", [])])
+    write_target(walk, node["relation"], Verb.INSERT, columns)
     note_rows(walk, inserted(walk, node))
     conflict: Node = node.get("onConflictClause", {})
     if conflict.get("action") == "ONCONFLICT_UPDATE":
@@ -274,8 +275,7 @@ def _merge_use(walk: Walk, relation: Node, clause: Node) -> None:
     command: str = clause["commandType"]
     verb = _MERGE_VERBS.get(command)
     if verb is not None:
-        columns = _columns_set(clause) if verb is Verb.UPDATE else ()
-        write_target(walk, relation, verb, columns)
+        write_target(walk, relation, verb, _columns_set(clause))
     elif command == "CMD_NOTHING":
         walk.use(relation, Verb.SELECT)
         walk.note(relation["relname"], relation.get("schemaname", ""), access=Access.WRITE)
