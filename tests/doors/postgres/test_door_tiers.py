@@ -14,6 +14,7 @@ from door_support import SECRET, TABLES, Gate
 from wire_client import RefusedError, Wire
 
 from holdpoint.embedded import EmbeddedPostgres, clients
+from holdpoint.engine.probes import options_of
 from support.servers import fresh_database
 
 # The upstream is a superuser's: whatever these tiers keep back, the gate keeps back.
@@ -210,6 +211,14 @@ def test_sessions_start_with_the_settings_of_their_tier(till: Gate) -> None:
             assert one(reports, "SHOW search_path") == "sales"
             assert one(reports, "SHOW app.note") == r"its a \ note"
             reports.execute("RESET ALL")
+
+
+def test_figures_and_catalog_are_read_with_the_same_settings(till: Gate) -> None:
+    """Drivers take settings as one text, in which blanks and backslashes are escaped."""
+    (reports,) = [tier for tier in till.config.targets[1].tiers if tier.settings]
+    with psycopg.connect(till.direct, options=options_of(reports.settings)) as probe:
+        for name, value in reports.settings:
+            assert one(probe, f"SHOW {name}") == value
 
 
 def test_names_mean_what_the_tiers_search_path_makes_of_them(till: Gate) -> None:
