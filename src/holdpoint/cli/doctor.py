@@ -102,24 +102,24 @@ async def _hops(config: Config) -> AsyncIterator[Hop]:
     for target in config.targets:
         for tier in target.tiers:
             for source in (tier.url_source, *tier.more_sources, tier.password_source):
-                if advice := exposed(source):
+                if words := exposed(source):
                     name = f"{target.name}/{tier.name} secret"
-                    yield Hop(name=name, health=Health.NOTE, detail=advice)
-            try:
-                url = resolve_upstream(
-                    tier.url_source, os.environ, password_source=tier.password_source
-                )
-            except UrlError as error:
-                yield Hop(
-                    name=f"{target.name}/{tier.name} url",
-                    health=Health.BROKEN,
-                    detail=str(error),
-                    mend="give the tier its URL where the configuration says it comes from",
-                    unreachable=True,
-                )
-                continue
-            async for hop in tier_hops(target, tier, url):
-                yield hop
+                    yield Hop(name=name, health=Health.NOTE, detail=words)
+            for server, where in enumerate((tier.url_source, *tier.more_sources), start=1):
+                try:
+                    url = resolve_upstream(where, os.environ, password_source=tier.password_source)
+                except UrlError as error:
+                    yield Hop(
+                        name=f"{target.name}/{tier.name} url"
+                        + (f" {server}" if server > 1 else ""),
+                        health=Health.BROKEN,
+                        detail=str(error),
+                        mend="give the tier its URL where the configuration says it comes from",
+                        unreachable=True,
+                    )
+                    continue
+                async for hop in tier_hops(target, tier, url, server):
+                    yield hop
 
 
 def _store(path: Path) -> list[Hop]:

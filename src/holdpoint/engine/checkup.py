@@ -19,6 +19,8 @@ import psycopg
 from psycopg import sql as composed
 
 from holdpoint.engine.probes import conninfo_of
+from holdpoint.engine.replicas_lag import shown
+from holdpoint.engine.replicas_watch import Kind, Sight, look_once
 from holdpoint.model import limits
 from holdpoint.model.target import AccessLevel, Target, Tier
 from holdpoint.model.upstream import UpstreamUrl
@@ -79,9 +81,14 @@ class Hop:
     unreachable: bool = False
 
 
-async def tier_hops(target: Target, tier: Tier, url: UpstreamUrl) -> AsyncIterator[Hop]:
-    """Yield the hops to one tier, in order; nothing follows a connection that fails."""
-    name = f"{target.name}/{tier.name}"
+async def tier_hops(
+    target: Target, tier: Tier, url: UpstreamUrl, server: int = 1
+) -> AsyncIterator[Hop]:
+    """Yield the hops to one server of a tier, in order; nothing follows a connection that fails.
+
+    ``server`` is the number of the server among the tier's URLs.
+    """
+    name = f"{target.name}/{tier.name}" + (f" server {server}" if server > 1 else "")
     try:
         connection = await psycopg.AsyncConnection.connect(
             conninfo_of(url),
@@ -104,7 +111,7 @@ async def tier_hops(target: Target, tier: Tier, url: UpstreamUrl) -> AsyncIterat
         yield _version(name, url, connection)
         try:
             yield await _clock(name, connection)
-            yield await _replica(name, connection)
+            yield _replica(name, tier, await look_once(connection))
             yield await _role(name, tier, connection)
             if tier.access is AccessLevel.READ_ONLY:
                 yield await _proof(name, connection)
@@ -153,16 +160,35 @@ async def _clock(name: str, connection: psycopg.AsyncConnection[Any]) -> Hop:
     return Hop(name=f"{name} clock", health=Health.OK, detail=f"differs by {skew:.2f} s")
 
 
-async def _replica(name: str, connection: psycopg.AsyncConnection[Any]) -> Hop:
-    row = await _row(
-        connection,
-        "SELECT pg_is_in_recovery(),"
-        " extract(epoch FROM now() - pg_last_xact_replay_timestamp())::float8",
-    )
-    if not row[0]:
-        return Hop(name=f"{name} replica", health=Health.NOTE, detail="a primary, not a replica")
-    lag = "nothing replayed yet" if row[1] is None else f"last replayed {row[1]:,.0f} s ago"
-    return Hop(name=f"{name} replica", health=Health.OK, detail=f"a replica in recovery, {lag}")
+def _replica(name: str, tier: Tier, sight: Sight) -> Hop:
+    """Tell what the server is, and of a replica how far it is behind."""
+    name = f"{name} replica"
+    is_replica = sight.kind is Kind.REPLICA
+    if tier.replica is not None and tier.replica is not is_replica:
+        found, wanted = ("replica", "primary") if is_replica else ("primary", "replica")
+        return Hop(
+            name=name,
+            health=Health.BROKEN,
+            detail=f"a {found}, and the tier demands a {wanted}: no session is led here",
+            mend=f"give the tier the URL of a {wanted}; if it was promoted or replaced, make a new "
+            f"one; or write `replica = {str(is_replica).lower()}` if a {found} is meant",
+        )
+    if sight.lag is None:
+        health = Health.OK if tier.replica is False else Health.NOTE
+        return Hop(name=name, health=health, detail="a primary, not a replica")
+    detail = f"a replica, {sight.lag}"
+    if sight.hidden:
+        detail += " (the role sees little: `GRANT pg_read_all_stats` to it, or give a `probe_url`)"
+    if sight.lag.is_over(tier.lag_max_s):
+        return Hop(
+            name=name,
+            health=Health.BROKEN,
+            detail=f"{detail}; the tier's limit is {shown(tier.lag_max_s or 0.0)}",
+            mend="look at the replica: `SELECT pg_wal_replay_resume()` if its replay is paused; "
+            "`primary_conninfo` and its log if it receives nothing; its disk and long queries if "
+            "it does not keep up",
+        )
+    return Hop(name=name, health=Health.OK, detail=detail)
 
 
 async def _role(name: str, tier: Tier, connection: psycopg.AsyncConnection[Any]) -> Hop:

@@ -18,7 +18,7 @@ import psycopg
 import structlog
 
 from holdpoint.engine.probes import conninfo_of
-from holdpoint.engine.replicas_lag import LOOK_QUERY, Course, Lag, Look
+from holdpoint.engine.replicas_lag import HIDDEN, LOOK_QUERY, Course, Lag, Look
 from holdpoint.engine.secrets_command import apart
 from holdpoint.model import limits
 from holdpoint.model.upstream import UpstreamUrl
@@ -45,11 +45,15 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
-    """What a look has shown. ``problem`` is why there is nothing to see, ``lag`` a replica's."""
+    """What a look has shown. ``problem`` is why there is nothing to see, ``lag`` a replica's.
+
+    ``hidden`` says that the role may not see what the walreceiver does.
+    """
 
     kind: Kind = Kind.UNKNOWN
     lag: Lag | None = None
     problem: str = ""
+    hidden: bool = False
 
 
 UNSEEN: Final = Sight(problem="it has not been looked at yet")
@@ -173,14 +177,7 @@ class Watched:
         connection = self._connection
         if connection is None or connection.closed or self._moved:
             connection = await self._connect()
-        cursor = await connection.execute(LOOK_QUERY)
-        row = await cursor.fetchone()
-        assert row is not None, "LOOK_QUERY gives one row"
-        look = Look.of(row)
-        if not look.in_recovery:
-            self._course.forget()
-            return Sight(kind=Kind.PRIMARY)
-        return Sight(kind=Kind.REPLICA, lag=self._course.take(look, begun))
+        return await _look_over(connection, self._course, begun)
 
     async def _connect(self) -> psycopg.AsyncConnection[Any]:
         """Replace the connection; whatever answers now is a server not seen before."""
@@ -206,6 +203,29 @@ class Watched:
         if connection is not None:
             with suppress(psycopg.Error, OSError):
                 await connection.close()
+
+
+async def look_once(connection: psycopg.AsyncConnection[Any]) -> Sight:
+    """Look at the server of a connection, this once. Raises ``psycopg.Error``."""
+    course = Course()
+    sight = await _look_over(connection, course, time.monotonic())
+    if course.is_unsure:
+        await asyncio.sleep(limits.REPLICA_LOOK_MIN_S)
+        sight = await _look_over(connection, course, time.monotonic())
+    return sight
+
+
+async def _look_over(
+    connection: psycopg.AsyncConnection[Any], course: Course, begun: float
+) -> Sight:
+    cursor = await connection.execute(LOOK_QUERY)
+    row = await cursor.fetchone()
+    assert row is not None, "LOOK_QUERY gives one row"
+    look = Look.of(row)
+    if not look.in_recovery:
+        course.forget()
+        return Sight(kind=Kind.PRIMARY)
+    return Sight(kind=Kind.REPLICA, lag=course.take(look, begun), hidden=look.receiver == HIDDEN)
 
 
 def _words(error: Exception) -> str:
