@@ -125,6 +125,17 @@ def test_bytes_are_counted_as_they_go_over_the_wire(gate: Gate) -> None:
         assert wire.query("SELECT 1") == "T D:1 C:SELECT 1 ZI"
 
 
+def test_notices_and_errors_carry_no_more_than_rows_may(gate: Gate) -> None:
+    shout = "DO $$ BEGIN FOR i IN 1..{} LOOP RAISE NOTICE '%', repeat('x', 10000); END LOOP; END $$"
+    with gate.raw() as wire:
+        assert wire.query(shout.format(9)) == "N:00000 " * 9 + "C:DO ZI"
+        words = wire.query(shout.format(20))
+        assert words == "N:00000 " * 9 + "E:53400 ZI"
+        assert "`bytes`" in wire.errors[-1]["M"]
+        assert wire.query("SELECT repeat('x', 200000)::int") == "E:53400 ZI"
+        assert wire.query("SELECT repeat('x', 20)::int") == "E:22P02 ZI"
+
+
 def test_a_cancel_that_comes_late_never_hits_the_next_statement(gate: Gate) -> None:
     with gate.raw() as wire:
         for number in range(60):

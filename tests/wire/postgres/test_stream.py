@@ -29,7 +29,7 @@ def test_without_a_limit_rows_are_counted_down_from_far_away() -> None:
     data = DESCRIPTION + ROW * 3 + COPY + DONE
     assert skip_unneeded(data, 0, len(data), room) == len(data) - len(DONE)
     assert room.rows == UNLIMITED - 4
-    assert room.size == UNLIMITED - 3 * len(ROW) - len(COPY)
+    assert room.size == UNLIMITED - len(data) + len(DONE)
     assert room.over == NOT_OVER
 
 
@@ -37,10 +37,10 @@ def test_without_a_limit_rows_are_counted_down_from_far_away() -> None:
 def test_it_stops_before_the_row_that_is_over(row: bytes) -> None:
     data = DESCRIPTION + row * 5 + DONE
     third = len(DESCRIPTION) + 2 * len(row)
-    for room, over in ((Room(2), OVER_ROWS), (Room(9, 3 * len(row) - 1), OVER_BYTES)):
+    for room, over in ((Room(2), OVER_ROWS), (Room(9, third + len(row) - 1), OVER_BYTES)):
         assert skip_unneeded(data, 0, len(data), room) == third
         assert room.over == over
-    for room in (Room(5), Room(9, 5 * len(row))):
+    for room in (Room(5), Room(9, len(data) - len(DONE))):
         assert skip_unneeded(data, 0, len(data), room) == len(data) - len(DONE)
         assert room.over == NOT_OVER
 
@@ -52,6 +52,13 @@ def test_a_row_that_reaches_beyond_counts_with_its_header() -> None:
     assert room.rows == 0
     assert skip_unneeded(ROW, 0, len(ROW), room) == 0
     assert room.over == OVER_ROWS
+
+
+def test_a_notice_counts_in_bytes_and_not_as_a_row() -> None:
+    notice = frame(frames.NOTICE_RESPONSE, b"x" * 100)
+    room = Room(0, 2 * len(notice))
+    assert skip_unneeded(notice * 3, 0, 3 * len(notice), room) == 2 * len(notice)
+    assert room.over == OVER_BYTES
 
 
 @given(st.lists(st.sampled_from([ROW, COPY, DESCRIPTION]), max_size=20), st.data())
@@ -66,7 +73,7 @@ def test_pieces_count_as_the_whole_does(parts: list[bytes], draw: st.DataObject)
         if position + 5 > end and end == len(data) and position < end:
             break
     assert 100 - room.rows == sum(part != DESCRIPTION for part in parts)
-    assert 10_000 - room.size == sum(len(part) for part in parts if part != DESCRIPTION)
+    assert 10_000 - room.size == len(data)
 
 
 @pytest.mark.parametrize("length", [0, 3, -1])

@@ -31,6 +31,7 @@ from holdpoint.doors.postgres.pending import (
     PARSE,
     QUERY,
     SYNC,
+    Cut,
     Operation,
     Pending,
 )
@@ -40,35 +41,13 @@ from holdpoint.model import limits
 from holdpoint.wire.postgres import messages
 from holdpoint.wire.postgres.errors import ProtocolError
 from holdpoint.wire.postgres.frames import frame
-from holdpoint.wire.postgres.stream import Room, is_of_result, skip_unneeded
+from holdpoint.wire.postgres.stream import OVER_BYTES, Room, is_of_result, skip_unneeded
 
 IDLE: Final = 0x49
 NOT_KNOWN: Final = 0  # in place of a transaction state: frames of the extended protocol came since
 NAME_BYTES_MAX: Final = limits.NAME_CHARS_MAX
 CONNECTION_FAILURE: Final = "08006"
 SYNTAX_ERROR: Final = "42601"  # what the server says to a statement that stands for a refused one
-
-
-class Cut:
-    """A result that went over its budget: no more of it is passed on.
-
-    ``entry`` is what it answers, ``words`` the error that the client gets for it. ``bounded`` says
-    that the gate takes the statement back itself, when it is over. ``is_last`` says that nothing
-    was sent behind the Sync (or the Query) that the statement belongs to. ``leaves_traces`` turns
-    True when something behind it has run that an error would not have let run.
-    """
-
-    def __init__(self, entry: Pending, words: bytes, bounded: bool, is_last: bool) -> None:
-        self.entry = entry
-        self.words = words
-        self.bounded = bounded
-        self.is_last = is_last
-        self.leaves_traces = False
-
-
-def _no_time() -> float:
-    """Return the time where nothing is counted by it."""
-    return 0.0
 
 
 class Answers(Sending):
@@ -98,7 +77,7 @@ class Answers(Sending):
         self.watching = False  # what the server sends now answers a question of our own
         self.kept = b""  # the end of a statement, kept until its rows are counted
         self.on_settled: Callable[[], None] | None = None  # see ``counting.Counting.settle``
-        self.meter = Meter(_no_time)
+        self.meter = Meter()
         self._fresh_room = Room()  # of the result that comes now ...
         self._metered: Pending | None = None  # ... to this entry
         self.cut: Cut | None = None  # a result that is over its budget is not passed on any more
@@ -404,6 +383,8 @@ class Answers(Sending):
             response = head.refusal
         elif sqlstate == refusing.QUERY_CANCELED or self.cut is not None:
             response, sqlstate = self._cancelled(payload, head, sqlstate)
+        elif len(payload) > self._room().size:  # an error can carry as much as rows
+            response, sqlstate = self.too_long(OVER_BYTES), refusing.OVER_BUDGET
         if head is not None and head.kind == QUERY:
             head.sqlstate = sqlstate
             if head.operation is not None:
@@ -425,6 +406,10 @@ class Answers(Sending):
         if seconds is None or self.cancel_seen:
             return None, sqlstate
         return refusing.with_time_budget(frame(0x45, payload), seconds), sqlstate
+
+    def too_long(self, over: int) -> bytes:
+        """Return the error of a result that is over its budget of rows or of bytes."""
+        return refusing.over_result(over, self.meter.rows_max, self.meter.size_max)
 
     def skip(self, sqlstate: str) -> None:
         """Take back what the server will not do: everything up to the next Sync.

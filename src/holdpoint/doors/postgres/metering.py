@@ -10,6 +10,7 @@ This module compiles with mypyc.
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import monotonic
 from typing import Final
 
 from holdpoint.model.budget import NO_BUDGET, Budget
@@ -24,7 +25,7 @@ _SLOTS: Final = MINUTE_S + 1
 class Meter:
     """What one agent (or task) uses of one tier. ``clock`` must be monotonic, in seconds."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self.budget = NO_BUDGET
         self.sessions = 0  # open now

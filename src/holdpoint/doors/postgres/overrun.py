@@ -22,8 +22,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from holdpoint.doors.postgres import refusing
-from holdpoint.doors.postgres.answers import IDLE, Answers, Cut
+from holdpoint.doors.postgres.answers import IDLE, Answers
 from holdpoint.doors.postgres.parties import Owner, Reads
 from holdpoint.doors.postgres.pending import (
     CLOSE,
@@ -31,6 +30,7 @@ from holdpoint.doors.postgres.pending import (
     QUERY,
     REFUSED,
     SYNC,
+    Cut,
     Operation,
     Pending,
 )
@@ -80,16 +80,17 @@ class Overrun(Answers):
         over, room.over = room.over, 0
         if not self.pending:
             raise ProtocolError("the server sent rows that nobody has asked for")
-        words = refusing.over_result(over, self.meter.rows_max, self.meter.size_max)
+        words = self.too_long(over)
         entry = self.pending[0]
         operation = entry.operation
         if operation is not None and operation.on_answer is not None:
             operation.over = words
-            self.cut = Cut(entry, words, bounded=True, is_last=True)
+            self.cut = Cut(entry, words, room, bounded=True, is_last=True)
             return
         self._cancel(words)
         end = self._end_of_segment()
-        self.cut = Cut(entry, words, bounded=False, is_last=end == len(self.pending) - 1)
+        is_last = end == len(self.pending) - 1
+        self.cut = Cut(entry, words, room, bounded=False, is_last=is_last)
         if end < 0:  # the server waits for more of it: so the next frame can make it fail
             self.pending.append(Pending(REFUSED, refusal=words))
             self.skipping = True
@@ -142,6 +143,10 @@ class Overrun(Answers):
         cut = self.cut
         assert cut is not None, "its caller has looked"
         if kind == frames.NOTICE_RESPONSE or kind == frames.NOTIFICATION_RESPONSE:
+            size = int(stop - position)
+            if size > cut.room.size:
+                return b""
+            cut.room.size -= size
             return None
         if kind == frames.PARAMETER_STATUS:
             return self.answer(kind, data, position, stop)

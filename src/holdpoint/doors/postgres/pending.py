@@ -370,3 +370,24 @@ class Pending:
         self.over = b""
         self.rows = -1
         self.sqlstate = ""
+
+
+class Cut:
+    """A result that went over its budget: no more of it is passed on.
+
+    ``entry`` is what it answers, ``words`` the error that the client gets for it, ``room`` has what
+    notices may still take. ``bounded`` says
+    that the gate takes the statement back itself, when it is over. ``is_last`` says that nothing
+    was sent behind the Sync (or the Query) that the statement belongs to. ``leaves_traces`` turns
+    True when something behind it has run that an error would not have let run.
+    """
+
+    def __init__(
+        self, entry: Pending, words: bytes, room: Room, bounded: bool, is_last: bool
+    ) -> None:
+        self.entry = entry
+        self.words = words
+        self.room = room
+        self.bounded = bounded
+        self.is_last = is_last
+        self.leaves_traces = False

@@ -33,7 +33,8 @@ UNLIMITED: Final = 2**62  # more rows and bytes than ever come
 class Room:
     """How many rows and bytes of a result may still pass; COPY data counts as its rows do.
 
-    ``over`` says which of the two the next row would exceed; it has not been counted then.
+    Notices count in bytes: they can carry as much as rows. ``over`` says which of the two the next
+    frame would exceed.
     """
 
     def __init__(self, rows: int = UNLIMITED, size: int = UNLIMITED) -> None:
@@ -47,21 +48,15 @@ def skip_unneeded(data: bytes, position: i64, end: i64, room: Room) -> i64:
 
     A result below ``end`` is the start of such a frame, or of a header that is not complete yet
     (fewer than 5 bytes left). A result at or past ``end`` says that everything was skipped and how
-    far the last frame reaches beyond these bytes. A row for which there is no ``room`` is such a
+    far the last frame reaches beyond these bytes. One for which there is no ``room`` is such a
     frame, too: ``room.over`` says so. Raises ``ProtocolError`` on a length below 4.
     """
     rows: i64 = room.rows
     size: i64 = room.size
     while position + HEADER_BYTES <= end:
         kind: i64 = data[position]
-        if kind == DATA_ROW or kind == COPY_DATA:  # noqa: SIM109 - compared as C integers
-            length = i64(read_i32_be(data, position + 1))
-            if rows < 1 or size <= length:
-                room.over = OVER_ROWS if rows < 1 else OVER_BYTES
-                break
-            rows -= 1
-            size -= length + 1
-        elif (
+        no_row = kind != DATA_ROW and kind != COPY_DATA
+        if no_row and (
             kind != BIND_COMPLETE
             and kind != ROW_DESCRIPTION
             and kind != NO_DATA
@@ -71,10 +66,18 @@ def skip_unneeded(data: bytes, position: i64, end: i64, room: Room) -> i64:
             and kind != COPY_DONE
         ):
             break
-        else:
-            length = i64(read_i32_be(data, position + 1))
+        length = i64(read_i32_be(data, position + 1))
         if length < 4:
             raise ProtocolError("a message of the server has a length below 4")
+        if not no_row:
+            if rows < 1:
+                room.over = OVER_ROWS
+                break
+            rows -= 1
+        if size <= length:
+            room.over = OVER_BYTES
+            break
+        size -= 1 + length
         position += 1 + length
     room.rows = rows
     room.size = size
