@@ -5,15 +5,18 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx2
 import psycopg
 import pytest
-from door_support import SECRET, TABLES, Gate, eventually
+from door_support import SECRET, TABLES, Gate, eventually, free_port
 from sqlalchemy import update
 from wire_client import DEADLINE_S, Q, RefusedError, Wire
 
+from holdpoint.config.values import Address
 from holdpoint.embedded import EmbeddedPostgres
 from holdpoint.engine import journal, tasks
 from holdpoint.model import limits
@@ -22,6 +25,8 @@ from holdpoint.model.task import Task
 from holdpoint.store import Store, agents
 from holdpoint.store.tables import CREDENTIALS
 from holdpoint.store.times import to_us
+from holdpoint.wire.postgres import frames
+from holdpoint.wire.postgres.frames import frame
 from holdpoint.wire.postgres.scram import make_verifier
 from support.servers import fresh_database
 
@@ -32,6 +37,7 @@ agents = ["gpt"]
 [[targets.shop.tiers.owner.allow]]
 agents = ["nobody"]
 """
+TOKEN = "hpa_" + "s" * 43
 UPDATE = "UPDATE orders SET status = 'mine' WHERE id = 1"
 
 
@@ -39,12 +45,24 @@ UPDATE = "UPDATE orders SET status = 'mine' WHERE id = 1"
 def shop(postgres18: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
     """A gate whose write tier is for agent `gpt`, and whose owner tier is for nobody."""
     with (
+        pytest.MonkeyPatch.context() as patch,
         fresh_database(postgres18, TABLES) as name,
-        Gate.at(
-            tmp_path_factory.mktemp("tasks"), postgres18.url(database=name), more=ALLOWANCES
+        pages_at_a_known_port(
+            Gate.at(
+                tmp_path_factory.mktemp("tasks"), postgres18.url(database=name), more=ALLOWANCES
+            )
         ) as gate,
     ):
+        patch.setattr(limits, "WATCH_S", 0.1)
         yield gate
+
+
+def pages_at_a_known_port(gate: Gate) -> Gate:
+    """The same gate, whose pages can be asked."""
+    port = free_port()
+    web = {"web": Address("127.0.0.1", port), "web_url": f"http://127.0.0.1:{port}"}
+    gate.config = replace(gate.config, server=replace(gate.config.server, **web))
+    return gate
 
 
 def verifier(secret: str = SECRET) -> str:
@@ -233,6 +251,38 @@ def test_what_runs_is_cancelled_and_nothing_of_it_stays(shop: Gate) -> None:
     assert shop.outcome_of(UPDATE, since)["sqlstate"] == "57014"
 
 
+def test_rows_that_still_come_are_not_taken(shop: Gate) -> None:
+    since = shop.length()
+    task = give(shop, "shop/write")
+    with shop.raw("write", agent=task) as wire:
+        wire.send(Q("COPY markers FROM STDIN"))
+        assert wire.until("G")[-1] == "G"
+        wire.send(frame(frames.COPY_DATA, b"first\n"))
+        end(shop, task)
+        assert fatal(wire)["C"] == "57P01"
+    with psycopg.connect(shop.direct) as connection:
+        assert connection.execute("SELECT count(*) FROM markers").fetchone() == (0,)
+    shop.check_trail(since)
+
+
+def test_what_was_sent_in_one_go_does_not_go_on(shop: Gate) -> None:
+    """The statement behind the one that runs is not begun, and a transaction is rolled back."""
+    since = shop.length()
+    task = give(shop, "shop/write")
+    with psycopg.connect(shop.direct) as blocker, shop.raw("write", agent=task) as wire:
+        blocker.execute("SELECT FROM orders WHERE id = 1 FOR UPDATE")
+        wire.query("BEGIN")
+        wire.query("UPDATE orders SET status = 'mine' WHERE id = 5")
+        wire.send(Q(UPDATE), Q("UPDATE orders SET status = 'mine' WHERE id = 6"), Q("COMMIT"))
+        waits_for_lock(shop)
+        end(shop, task)
+        assert fatal(wire)["C"] == "57P01"
+        blocker.rollback()
+        taken = "SELECT count(*) FROM orders WHERE status = 'mine'"
+        assert blocker.execute(taken).fetchone() == (0,)
+    shop.check_trail(since)
+
+
 def test_a_statement_that_waits_for_people_does_not_survive_its_task(shop: Gate) -> None:
     task = give(shop, "shop/write")
     with shop.raw("write", agent=task) as wire:
@@ -249,7 +299,7 @@ def test_a_statement_that_waits_for_people_does_not_survive_its_task(shop: Gate)
 def test_a_client_that_does_not_read_is_cut_off(
     shop: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "ENDING_S", 0.5)
+    monkeypatch.setattr(limits, "ENDING_S", 0.3)
     task = give(shop)
     with shop.raw("replica", agent=task) as wire:
         wire.send(Q("SELECT repeat('x', 10000) FROM generate_series(1, 20000)"))
@@ -257,6 +307,7 @@ def test_a_client_that_does_not_read_is_cut_off(
         end(shop, task)
         eventually(lambda: not backends(shop, "active"), "the end of the statement")
         eventually(lambda: shop.running.door.session_count == 0, "the end of the session")
+        wire.rest()
 
 
 def waits_for_lock(gate: Gate) -> None:
@@ -274,6 +325,27 @@ def backends(gate: Gate, state: str, waits: str = "") -> int:
         ).fetchone()
     assert row is not None
     return int(row[0])
+
+
+def test_an_agent_asks_for_a_tier_and_uses_it(shop: Gate) -> None:
+    """From the refusal through the request and the answer to the first row that changes."""
+    since = shop.length()
+    with Store.open(shop.config.server.store) as store:
+        store.agents.add("asker", "sam", verifier(TOKEN), datetime.now(UTC))
+    hint = refusal(shop, "asker", TOKEN, "shop/write")["H"]
+    assert "holdpoint task request shop/write" in hint
+    pages = {"base_url": shop.config.server.web_url, "auth": ("asker", TOKEN)}
+    with httpx2.Client(**pages, timeout=DEADLINE_S) as client:
+        body = {"tier": "shop/write", "reason": "mend order 4", "for_s": 600}
+        asked = client.post("/agent/requests", json=body).json()["request"]
+        shop.answer(shop.hold(asked["id"]))
+        got = client.post(f"/agent/requests/{asked['id']}/collect", json={}).json()
+    with psycopg.connect(got["connection"], autocommit=True) as connection:
+        connection.execute("UPDATE orders SET status = 'mended' WHERE id = 4")
+    assert "may not use" in refusal(shop, "asker", TOKEN, "shop/write")["M"], "only the task may"
+    shop.check_trail(since)
+    (started,) = recorded(shop, "statement.started", since)
+    assert (started["agent"], started["task"]) == ("asker", got["task"]["id"])
 
 
 def test_changes_beside_a_busy_server_leave_the_chain_whole(shop: Gate) -> None:

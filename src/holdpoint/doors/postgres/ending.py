@@ -32,7 +32,9 @@ async def end(session: Session, finding: Finding) -> None:
     until = loop.time() + (limits.ENDING_S if can_settle else 0.0)
     cancel_at = loop.time()
     cancelling: asyncio.Task[None] | None = None
-    while not session.is_settled and not session.is_server_lost() and loop.time() < until:
+    while not session.is_server_lost() and loop.time() < until:
+        if not session.runs and session.relay.is_between_frames:
+            break
         if session.runs and loop.time() >= cancel_at and (cancelling is None or cancelling.done()):
             cancelling = asyncio.ensure_future(_cancel(session))
             cancel_at = loop.time() + CANCEL_AGAIN_S
@@ -40,6 +42,8 @@ async def end(session: Session, finding: Finding) -> None:
     if cancelling is not None:
         cancelling.cancel()
     session.fail(ADMIN_SHUTDOWN, finding.message, finding.hint)
+    await asyncio.sleep(limits.ENDING_S)
+    session.cut()  # a client that does not read keeps its connection no longer than that
 
 
 async def _cancel(session: Session) -> None:

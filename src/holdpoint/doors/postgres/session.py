@@ -332,11 +332,6 @@ class Session:
         """Tell whether anything that was sent has no answer yet."""
         return bool(self.relay.pending) or self.relay.bounding
 
-    @property
-    def is_settled(self) -> bool:
-        """Tell whether nothing runs and the client could be told something."""
-        return not self.runs and self.relay.is_between_frames
-
     def end(self, finding: Finding) -> None:
         """End the session because access was taken away: see ``ending``. The first reason stays."""
         if self.ended_by is None:
@@ -347,6 +342,11 @@ class Session:
         """Let nothing more begin; False if what runs cannot come to an end by itself."""
         self._abandon()
         return self.relay.leave()
+
+    def cut(self) -> None:
+        """Close the client's connection whatever it has not read."""
+        if self._client_transport is not None:
+            self._client_transport.abort()
 
     def _abandon(self) -> None:
         """Give up the statement that waits for people."""
