@@ -262,7 +262,7 @@ class QueryReader:
                     self.mark(source, name)
         both = [*left, *right]
         self.visit(node.get("quals", {}), Level(level.outer, level.ctes, both))
-        alias: Node = node.get("alias", node.get("join_using_alias", {}))
+        alias: Node = node.get("alias") or node.get("join_using_alias", {})
         if not alias:
             return both
         source = Source(alias.get("aliasname", ""), None)
