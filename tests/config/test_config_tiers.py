@@ -224,6 +224,8 @@ def test_settings_become_texts() -> None:
         ("standard_conforming_strings = 'off'", "the gate reads statements as it stands"),
         ("'holdpoint.tier' = 'x'", "is the gate's own"),
         ("'HoldPoint.tier' = 'x'", "is the gate's own"),
+        ("'_pq_.made_up' = 'x'", "is the gate's own"),
+        ("'plpgsql.variable_conflict' = 'use_column'", "the gate reads statements as it stands"),
         ("search_path = 'app, pg_catalog'", "could hide names of `pg_catalog`"),
         ("search_path = 'pg_temp, app'", "could hide names of `pg_catalog`"),
         ("'work mem' = 'x'", "cannot name a setting"),

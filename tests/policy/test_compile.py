@@ -111,6 +111,7 @@ def test_the_digest_covers_what_decides_and_nothing_else() -> None:
     assert len(base.digest) == 64
     tier = SHOP.tiers[0]
     elsewhere = replace(tier, url_source="env:ELSEWHERE")
+    other_names = replace(tier, settings=(("search_path", "app"),))
     same = [
         policy(replace(BULKY, examples=())),
         policy(BULKY, targets=[replace(SHOP, tiers=(elsewhere, *SHOP.tiers[1:]))]),
@@ -127,6 +128,7 @@ def test_the_digest_covers_what_decides_and_nothing_else() -> None:
         policy(BULKY, targets=[replace(SHOP, timezone="UTC")]),
         policy(BULKY, targets=[replace(SHOP, business_hours=None)]),
         policy(BULKY, targets=[replace(SHOP, tiers=(replace(tier, access=AccessLevel.OWNER),))]),
+        policy(BULKY, targets=[replace(SHOP, tiers=(other_names, *SHOP.tiers[1:]))]),
     ]
     assert {each.digest for each in same} == {base.digest}
     digests = [each.digest for each in other]

@@ -13,6 +13,7 @@ from holdpoint.sql.settings import judge_setting
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)?", re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
+_OWN: Final = ("holdpoint.", "_pq_.")  # told to sessions; options of the protocol itself
 _ROLE: Final = "the URL's user is whom sessions act as"
 _READ: Final = "the gate reads statements as it stands; leave it out"
 _SAFE: Final = "it takes away what holds agents to their tier; leave it out"
@@ -35,6 +36,7 @@ _NOT_HERE: Final = {
     "options": "give each setting its own key",
     "replication": "replication does not go through the gate",
     "role": _ROLE,
+    "plpgsql.variable_conflict": _READ,
     "row_security": "row security stays as the database has it; leave it out",
     "session_authorization": _ROLE,
     "session_preload_libraries": _SAFE,
@@ -59,7 +61,7 @@ def read_settings(table: dict[str, Any], path: Path, notes: Notes) -> tuple[tupl
             notes.problem(place, f"`{written}` cannot name a setting", "write `work_mem`")
         elif name in _NOT_HERE:
             notes.problem(place, f"`{written}` is not set here", _NOT_HERE[name])
-        elif name.startswith("holdpoint."):
+        elif name.startswith(_OWN):
             notes.problem(place, f"`{written}` is the gate's own", "leave it out")
         elif name == "search_path" and judge_setting(name, [text]).effect is not None:
             notes.problem(place, "the search path could hide names of `pg_catalog`", _PATH)

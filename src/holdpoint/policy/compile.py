@@ -298,13 +298,14 @@ def _need_document(need: ApprovalNeed) -> dict[str, Any]:
 
 
 def _tier_document(tier: Tier) -> list[Any]:
-    """What of a tier decides: what it gives, and what its role may do."""
+    """What of a tier decides: what it gives, what its role may do, and what names mean there."""
     grants = None
     if tier.grants is not None:
         grants = sorted(
             [each.kind.value, each.label, sorted(map(str, each.privileges))] for each in tier.grants
         )
-    return [tier.access.value, tier.environment, grants]
+    settings = sorted([name, value] for name, value in tier.settings)
+    return [tier.access.value, tier.environment, grants, settings]
 
 
 def _target_document(target: Target) -> dict[str, Any]:
