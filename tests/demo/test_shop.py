@@ -77,7 +77,7 @@ def test_it_is_the_same_on_another_version(shop: Shop) -> None:
         ("writer", "TRUNCATE payments"),
         ("writer", "ALTER TABLE orders ADD x integer"),
         ("writer", "SET ROLE shop_owner"),
-        ("owner", "CREATE ROLE another"),
+        ("owner", "ALTER ROLE shop_owner SUPERUSER"),
         ("owner", "SELECT pg_read_file('postgresql.conf')"),
     ],
 )

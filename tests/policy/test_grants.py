@@ -11,7 +11,7 @@ from holdpoint import sql
 from holdpoint.model.decision import Decision
 from holdpoint.model.effects import Effect
 from holdpoint.model.grants import Grant, GrantedPrivilege, ObjectClass
-from holdpoint.model.target import AccessLevel, Target, Tier
+from holdpoint.model.target import AccessLevel, Allowance, Target, Tier
 from holdpoint.model.verdict import Verdict
 from holdpoint.policy.compile import compile_policy
 from holdpoint.policy.decide import decide, passes_on_text
@@ -142,7 +142,28 @@ def test_the_hint_names_the_tier_that_grants_it() -> None:
     )
     target = replace(GIVEN, tiers=tiers)
     (finding,) = decided(target, "SELECT * FROM payments").findings
+    assert "connect to database `shop/owner`" in finding.hint
+    others = (Allowance(agents=("somebody-else",)),)
+    closed = tuple(
+        replace(tier, allowances=others) if tier.access is AccessLevel.OWNER else tier
+        for tier in tiers
+    )
+    (finding,) = decided(replace(GIVEN, tiers=closed), "SELECT * FROM payments").findings
     assert "holdpoint task request shop/owner" in finding.hint
+
+
+def test_what_the_access_level_does_not_give_is_said_first() -> None:
+    reads = (grant("orders", "select"),)
+    tiers = [
+        replace(tier, grants=reads) if tier.access is AccessLevel.READ_ONLY else tier
+        for tier in SHOP.tiers
+    ]
+    target = replace(SHOP, tiers=tuple(tiers))
+    update = sql.read("UPDATE orders SET status = 'x' WHERE id = 1")
+    decision = decide(
+        compile_policy((), (target,)), case(update, AccessLevel.READ_ONLY, target=target)
+    )
+    assert [finding.code for finding in decision.findings][:2] == ["HP7002", "HP7007"]
 
 
 def test_the_digest_of_a_policy_covers_the_grants() -> None:

@@ -95,7 +95,7 @@ async def _hops(config: Config) -> AsyncIterator[Hop]:
         detail=f"{config.file}: {len(config.targets)} targets, {count} tiers",
     )
     for advice in config.advice:
-        yield Hop(name="configuration", health=Health.NOTE, detail=advice.message)
+        yield Hop(name="configuration", health=Health.NOTE, detail=str(advice))
     for hop in _store(Path(config.server.store)):
         yield hop
     yield _gate(config)

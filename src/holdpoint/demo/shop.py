@@ -49,6 +49,12 @@ def create_shop(admin: str, progress: Callable[[str], None] = lambda step: None)
     with psycopg.connect(admin, autocommit=True) as connection:
         for role, password in passwords.items():
             create_role(connection, role, password)
+        # As on a managed service: whoever looks after roles is no superuser.
+        connection.execute(
+            "ALTER ROLE shop_owner CREATEROLE;"
+            " GRANT shop_reader, shop_writer TO shop_owner"
+            " WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"
+        )
         connection.execute(
             sql.SQL("CREATE DATABASE {} OWNER {}").format(
                 sql.Identifier(DATABASE), sql.Identifier(OWNER)

@@ -59,6 +59,9 @@ class Show:
             ("write", "DELETE FROM orders"),
         ):
             self.line(f'  psql "{stage.agent_url(tier)}" -c "{statement}"')
+        self.line("What the database gives each tier, from another terminal:")
+        self.line(f"  export HOLDPOINT_CONFIG={stage.configuration}")
+        self.line("  holdpoint access verify")
         self.line("or run `holdpoint demo --agent`. Ctrl-C ends the demo and removes it.")
 
     def narrate(self, voice: Voice, text: str) -> None:

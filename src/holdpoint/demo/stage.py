@@ -32,6 +32,7 @@ store = "holdpoint.db"
 
 [targets.shop]
 engine = "postgres"
+admin_url = "file:{directory}/owner.url"  # for `holdpoint access`: people's commands
 environment = "production"
 timezone = "Europe/Berlin"
 business_hours = "Mon-Fri 08:00-18:00"
@@ -43,10 +44,22 @@ url = "file:{directory}/reader.url"
 replica = true
 lag_over = "10s"
 when_lagging = "wait"
+role = "shop_reader"
+grants = {{ "*" = ["select"] }}
 
 [targets.shop.tiers.write]
 access = "read-write"
 url = "file:{directory}/writer.url"
+role = "shop_writer"
+functions = {{ "reserve_stock(integer, text, integer)" = ["execute"] }}
+
+[targets.shop.tiers.write.grants]
+"*" = ["select"]
+orders = ["insert", "update", "delete"]
+order_items = ["insert", "update", "delete"]
+payments = ["insert", "update", "delete"]
+inventory = ["update"]
+products = ["update"]
 
 [targets.shop.tiers.owner]
 access = "owner"

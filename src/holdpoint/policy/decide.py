@@ -188,8 +188,8 @@ def _weigh_grants(scale: _Scale, table: TierTable, case: Case, statement: Statem
     if table.granted is None:
         return
     for use in outside(table.granted, statement):
-        finding = not_granted(case.target, table.tier, table.granted, statement, use)
-        scale.add(Verdict.DENY, _RANK_RULE, GRANTS_RULE, finding)
+        finding = not_granted(case, table.granted, statement, use)
+        scale.add(Verdict.DENY, _RANK_CAREFUL, GRANTS_RULE, finding)
 
 
 def _is_covered(scale: _Scale, table: TierTable, case: Case, statement: Statement) -> bool:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from holdpoint.model.case import Case
 from holdpoint.model.effects import Reading, RelationUse, Statement, Verb
 from holdpoint.model.finding import Finding
 from holdpoint.model.grants import Grant, ObjectClass
-from holdpoint.model.target import Target, Tier
-from holdpoint.policy.tiers import how_to_ask
+from holdpoint.policy.tiers import how_to_ask, may_use
 from holdpoint.policy.words import described, listed, quoted
 from holdpoint.sql import is_built_in
 
@@ -101,9 +101,7 @@ def is_checked(use: RelationUse) -> bool:
     return use.verb is not Verb.SELECT or not is_built_in(use)
 
 
-def not_granted(
-    target: Target, tier: Tier, granted: Granted, statement: Statement, use: RelationUse
-) -> Finding:
+def not_granted(case: Case, granted: Granted, statement: Statement, use: RelationUse) -> Finding:
     """Return the reason of a refusal: what the tier gives of the table, and where more is given."""
     given = granted.of(use)
     label = f"{use.schema}.{use.name}" if use.schema else use.name
@@ -112,15 +110,20 @@ def not_granted(
     return Finding(
         code=OUTSIDE,
         message=f"{described(statement)}: {use.verb.value.upper()}{columns} on {quoted(label)} is "
-        f"outside the grants of tier {quoted(tier.name)}",
+        f"outside the grants of tier {quoted(case.tier.name)}",
         detail=f"it gives {words} on {quoted(label)}",
-        hint=_where(target, tier, use),
+        hint=_where(case, use),
     )
 
 
-def _where(target: Target, tier: Tier, use: RelationUse) -> str:
-    for each in target.by_access():
-        granted = granted_of(each.grants)
-        if each is not tier and granted is not None and granted.gives(use):
-            return how_to_ask(f"{target.name}/{each.name}")
+def _where(case: Case, use: RelationUse) -> str:
+    """Name the tier with the least access that grants the use, and how to get there."""
+    for tier in case.target.by_access():
+        granted = granted_of(tier.grants)
+        if tier is case.tier or granted is None or not granted.gives(use):
+            continue
+        path = f"{case.target.name}/{tier.name}"
+        if may_use(case.target, tier, case.agent, case.task, case.task_tiers, case.at):
+            return f"connect to database {quoted(path)}, which grants it"
+        return how_to_ask(path)
     return "no tier grants this; the people who run this gate can add it to `grants` of a tier"
