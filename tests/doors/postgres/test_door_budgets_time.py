@@ -86,7 +86,7 @@ def count(gate: Gate, where: str) -> int:
 
 def named(error: dict[str, str]) -> bool:
     """Whether an error names the budget of time."""
-    return "`statement_s` lets one statement run for 0.3 s" in error["M"] + error.get("H", "")
+    return "`statement_time` lets one statement run for 0.3 s" in error["M"] + error.get("H", "")
 
 
 def test_a_statement_ends_with_its_time_whatever_was_set(gate: Gate) -> None:

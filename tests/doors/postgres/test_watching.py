@@ -50,7 +50,7 @@ def test_a_statement_that_runs_too_long_is_cancelled_once() -> None:
     assert not session.cancels
     session.look(111, 112)
     assert session.cancels == [
-        "cancelled: the budget `statement_s` lets one statement run for 10 s"
+        "cancelled: the budget `statement_time` lets one statement run for 10 s"
     ]
     assert not session.ends
 
@@ -70,7 +70,7 @@ def test_what_cannot_be_cancelled_ends_with_its_session() -> None:
     session = Watched(Budget(statement_s=10))
     session.relay.pending.append(Pending(QUERY))
     session.look(100, 111, 111 + limits.CANCEL_TIMEOUT_S)
-    assert session.ends[0].startswith("57014 the budget `statement_s`")
+    assert session.ends[0].startswith("57014 the budget `statement_time`")
 
 
 def test_without_a_budget_anything_may_run() -> None:
@@ -91,7 +91,7 @@ def test_a_transaction_that_rests_too_long_ends(change: dict[str, Any]) -> None:
     session.look(110, 119)
     assert not session.ends
     session.look(121)
-    assert session.ends[0].startswith("25P03 the budget `idle_in_transaction_s`")
+    assert session.ends[0].startswith("25P03 the budget `idle_in_transaction`")
 
 
 def test_what_waits_for_people_does_not_rest() -> None:

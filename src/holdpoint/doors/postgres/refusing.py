@@ -134,7 +134,7 @@ def over_time(seconds: float) -> bytes:
     """Return the error of a statement that has run for longer than its budget."""
     return _error(
         QUERY_CANCELED,
-        f"cancelled: the budget `statement_s` lets one statement run for {seconds:g} s",
+        f"cancelled: the budget `statement_time` lets one statement run for {seconds:g} s",
         "narrow it, or split it; people can give a task a larger budget",
         "HP8014; a longer `statement_timeout` of the session changes nothing about it",
     )
@@ -147,7 +147,7 @@ def with_time_budget(response: bytes, seconds: float) -> bytes:
     """
     if messages.parse_fields(response[5:]).get("H"):
         return response
-    hint = f"the budget `statement_s` lets one statement run for {seconds:g} s (HP8014)"
+    hint = f"the budget `statement_time` lets one statement run for {seconds:g} s (HP8014)"
     fields = response[5:-1] + b"H" + errors.clean_text(hint) + b"\x00\x00"
     return frame(frames.ERROR_RESPONSE, fields)
 

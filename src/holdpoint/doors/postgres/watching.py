@@ -56,7 +56,7 @@ class Watch:
         elif over_s > limits.CANCEL_TIMEOUT_S:  # a client that takes no rows, or sends no COPY data
             self._session.fail(
                 refusing.QUERY_CANCELED,
-                f"the budget `statement_s` lets one statement run for {limit:g} s (HP8014)",
+                f"the budget `statement_time` lets one statement run for {limit:g} s (HP8014)",
                 "it could not be cancelled, so the session was ended",
             )
 
@@ -79,7 +79,7 @@ class Watch:
         elif now - self._idle_since > limit:
             self._session.fail(
                 IDLE_IN_TRANSACTION,
-                f"the budget `idle_in_transaction_s` lets a transaction rest for {limit:g} s"
+                f"the budget `idle_in_transaction` lets a transaction rest for {limit:g} s"
                 " (HP8014)",
                 "it was rolled back; connect again, and keep transactions short",
             )
