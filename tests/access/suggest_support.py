@@ -14,9 +14,9 @@ from holdpoint.model.grants import Grant, ObjectClass
 from holdpoint.model.needs import Need
 
 sys.path.append(str(Path(__file__).parents[1] / "doors" / "postgres"))
-from door_support import Gate
+from door_support import Gate, eventually
 
-__all__ = ["Gate"]
+__all__ = ["Gate", "eventually"]
 
 SAKILA = (Path(__file__).parent / "sakila.sql").read_text()
 

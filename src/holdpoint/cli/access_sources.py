@@ -2,20 +2,100 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-from holdpoint.access.history import Said
-from holdpoint.model.upstream import UpstreamUrl
+from holdpoint.cli.hold import EXIT_UNREACHABLE, EXIT_USAGE, fail, visible
+
+if TYPE_CHECKING:
+    from holdpoint.access.history import Said
+    from holdpoint.access.server_logs import LogFlaws
+    from holdpoint.model.upstream import UpstreamUrl
+
+_PREFIX: Final = "SELECT pg_catalog.current_setting('log_line_prefix')"
 
 
 def from_statistics(url: UpstreamUrl, role: str, notes: list[str]) -> Iterator[tuple[Said, int]]:
-    """Yield what ``pg_stat_statements`` has."""
-    raise NotImplementedError
+    """Yield what ``pg_stat_statements`` has of a role, of every role without one."""
+    import psycopg
+
+    from holdpoint.access.look import connected
+    from holdpoint.access.statistics import NotThere, Statistics
+
+    statistics = Statistics(role=role)
+
+    async def read() -> list[tuple[Said, int]]:
+        async with connected(url) as connection:
+            return await statistics.read(connection)
+
+    try:
+        yield from asyncio.run(read())
+    except NotThere as error:
+        fail(EXIT_USAGE, str(error))
+    except (psycopg.Error, OSError) as error:
+        fail(EXIT_UNREACHABLE, f"cannot ask `{url.place}`: {' '.join(str(error).split())}")
+    if statistics.hidden:
+        notes.append(
+            f"{statistics.hidden:,} texts of pg_stat_statements may not be seen by this role: "
+            "grant it `pg_read_all_stats`"
+        )
 
 
 def from_log(
-    path: Path, url: UpstreamUrl, role: str, since_us: int, notes: list[str]
+    path: Path, url: UpstreamUrl, role: str, since_us: int, prefix: str | None, notes: list[str]
 ) -> Iterator[tuple[Said, int]]:
-    """Yield what a log has."""
-    raise NotImplementedError
+    """Yield what a server's log has; ``prefix`` None asks the server for its own."""
+    from holdpoint.access.log_formats import BadLog, entries_of
+    from holdpoint.access.server_logs import LogFlaws, LogReader
+
+    if not path.is_file():
+        fail(EXIT_USAGE, f"there is no log `{visible(str(path))}`")
+    flaws = LogFlaws()
+    reader = LogReader(flaws, role, url.dbname, since_us)
+    try:
+        given = _prefix(url) if prefix is None else prefix
+        for said in reader.read(entries_of(path, given, flaws)):
+            yield said, 1
+    except (BadLog, OSError) as error:
+        fail(EXIT_USAGE, f"cannot read `{visible(str(path))}`: {error}")
+    notes += words_of(flaws, path)
+
+
+def _prefix(url: UpstreamUrl) -> str:
+    """The server's ``log_line_prefix``."""
+    import psycopg
+
+    from holdpoint.access.look import connected
+
+    async def ask() -> str:
+        async with connected(url) as connection:
+            row = await (await connection.execute(_PREFIX)).fetchone()
+            return str(row[0]) if row is not None else ""
+
+    try:
+        return asyncio.run(ask())
+    except (psycopg.Error, OSError) as error:
+        fail(EXIT_UNREACHABLE, f"cannot ask `{url.place}`: {' '.join(str(error).split())}")
+
+
+def words_of(flaws: LogFlaws, path: Path) -> list[str]:
+    """What was left out of a log, in words."""
+    found: list[str] = []
+    if flaws.unreadable:
+        places = ", ".join(flaws.places)
+        found.append(
+            f"{flaws.unreadable:,} lines of `{path.name}` cannot be read and are left out "
+            f"({places}, …); is `--log-prefix` what `log_line_prefix` was?"
+        )
+    if flaws.no_role:
+        found.append(
+            f"{flaws.no_role:,} entries of `{path.name}` do not say which role they are of, and "
+            "are left out: `%u` in `log_line_prefix` does"
+        )
+    if flaws.other_roles:
+        found.append(f"{flaws.other_roles:,} entries of `{path.name}` are of other roles")
+    if flaws.other_databases:
+        found.append(f"{flaws.other_databases:,} entries of `{path.name}` are of other databases")
+    return found

@@ -48,6 +48,9 @@ SINCE_DEFAULT: Final = "30d"
 )
 @click.option("--role", default="", metavar="ROLE", help="Only this database role, in logs.")
 @click.option(
+    "--log-prefix", metavar="TEXT", help="The log's log_line_prefix; else the server is asked."
+)
+@click.option(
     "--without",
     "without",
     multiple=True,
@@ -72,6 +75,7 @@ def suggest_command(
     since: str,
     sources: tuple[str, ...],
     role: str,
+    log_prefix: str | None,
     without: tuple[str, ...],
     as_toml: bool,
     as_json: bool,
@@ -90,7 +94,7 @@ def suggest_command(
     place = _target_of(config, target)
     tiers = _tiers_of(place, tier)
     drops = frozenset(_drop_of(each) for each in without)
-    gathering = _Gathering(place, tiers, agent, role, drops)
+    gathering = _Gathering(place, tiers, agent, role, drops, log_prefix)
     kinds = sources or (TRAIL,)
     for source in kinds:
         gathering.take_all(source, since_us(since), store_path or Path(config.server.store))
@@ -162,7 +166,9 @@ class _Gathering:
         agent: str,
         role: str,
         drops: frozenset[Need],
+        log_prefix: str | None,
     ) -> None:
+        self.log_prefix = log_prefix
         self.target = target
         self.tiers = {each.name: each for each in tiers}
         self.agent = agent
@@ -190,7 +196,9 @@ class _Gathering:
         else:
             from holdpoint.cli.access_sources import from_log
 
-            said = from_log(Path(source), _url_of(only), self.role, since_us, self.notes)
+            said = from_log(
+                Path(source), _url_of(only), self.role, since_us, self.log_prefix, self.notes
+            )
         for each, times in said:
             self._workload(only).take(each, times)
 
