@@ -328,11 +328,12 @@ def _facts(shown: dict[str, Any], case: dict[str, Any]) -> list[str]:
     figures = {name: impact[name] for name in ("rows", "table_rows") if name in impact}
     facts = {
         "agent": shown["agent"],
-        "task": shown["task"] or "(none named)",
+        "task": shown["task"] or "(none)",
         "session": shown["session"],
         "from": case.get("peer", ""),
         "target": f"{shown['target']}/{shown['tier']}  {case.get('environment', '')}",
-        "role": f"{case.get('role', '')}  {case.get('access', '')}",
+        "role": f"{case.get('role', '')}  {case.get('access', '')}" if "role" in case else "",
+        "access": "" if "role" in case else case.get("access", ""),
         "effects": ", ".join(case.get("effects", [])),
         **{name.replace("_", " "): _figure(figure) for name, figure in figures.items()},
         "expires": shown["expires_at"],

@@ -146,7 +146,7 @@ def list_tasks(everything: bool, agent_name: str, store_path: Path, as_json: boo
     lines: list[str] = []
     for each in shown:
         tiers = f"  {', '.join(each.tiers)}" if each.tiers else ""
-        head = f"{each.id}  {each.agent}  {state_of(each, now)} until {_time(each.expires_at)}"
+        head = f"{each.id}  {each.agent}  {_standing(each, now)}"
         lines += [visible(head + tiers), visible(f"    {' '.join(each.description.split())}")]
     said(
         as_json,
@@ -205,6 +205,12 @@ def state_of(task: Task, now: datetime) -> str:
     if task.ended_at is not None:
         return "ended"
     return "open" if now < task.expires_at else "expired"
+
+
+def _standing(task: Task, now: datetime) -> str:
+    if task.ended_at is not None:
+        return f"ended at {_time(task.ended_at)}"
+    return f"{'until' if now < task.expires_at else 'expired at'} {_time(task.expires_at)}"
 
 
 def document(task: Task, now: datetime) -> dict[str, Any]:
