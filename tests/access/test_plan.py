@@ -102,8 +102,8 @@ def test_a_plan_reads_like_this(here: Shop):
     plan = here.plan()
     assert here.lines(plan) == [
         "+ read_rights does not exist yet: it is made, to hold rights; nobody signs in as it",
-        f"+ read_rights may CONNECT on database `{here.name}`",
-        "+ read_rights may USAGE on schema `public`",
+        f"+ read_rights may connect to database `{here.name}`",
+        "+ read_rights may use schema `public`",
         "+ read_rights may SELECT on `public.orders` and `public.recent`",
         "+ read does not exist yet: it is made, to sign in",
         "+ read starts with default_transaction_read_only = `on`",

@@ -179,9 +179,9 @@ def test_what_everybody_may_is_told_and_mended_when_asked(each_shop: Shop):
     assert plan.settled, "it is nothing that a role's own grants could change"
     told = "\n".join(each.words for each in plan.mends)
     for words in (
-        "everybody may SELECT `public.users`: PUBLIC holds it",
-        "everybody may UPDATE `public.orders`",
-        "everybody may call `public.secrets()`, which runs with its owner's rights",
+        "everybody may SELECT on `public.users`: PUBLIC holds it",
+        "everybody may UPDATE (note) on `public.orders`",
+        "everybody may call function `public.secrets()`, with the rights of its owner",
         "everybody may make tables and functions in schema `public`",
         f"everybody may make temporary tables in database `{each_shop.name}`",
     ):

@@ -17,7 +17,7 @@ import psycopg
 from psycopg import pq
 
 from holdpoint.access.statements import Step
-from holdpoint.model.limits import PARSE_BYTES_MAX, STATEMENT_COUNT_MAX
+from holdpoint.model.limits import CANCEL_TIMEOUT_S, PARSE_BYTES_MAX, STATEMENT_COUNT_MAX
 from holdpoint.policy import refusals
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -111,12 +111,13 @@ def send(
     """
     wire = connection.pgconn
     connection.add_notice_handler(lambda diagnostic: told(_notice(diagnostic)))
-    waiting = _Waiting(wire, tick)
+    waiting = _Waiting(connection, tick)
     try:
         wire.send_query(sql.encode())
-        results = waiting.results()
-    except KeyboardInterrupt:
-        results = waiting.cancelled()
+        try:
+            results = waiting.results()
+        except KeyboardInterrupt:
+            results = waiting.cancelled()
     except psycopg.OperationalError as error:
         return _lost(str(error))
     return _applied(results, steps, wire)
@@ -125,15 +126,15 @@ def send(
 class _Waiting:
     """Collects the results of one message; an interrupt does not lose those that came."""
 
-    def __init__(self, wire: pq.abc.PGconn, tick: Callable[[float], None]) -> None:
-        self._wire = wire
+    def __init__(self, connection: Connection, tick: Callable[[float], None]) -> None:
+        self._connection = connection
         self._tick = tick
         self._since = time.monotonic()
         self._results: list[pq.abc.PGresult] = []
 
     def results(self) -> list[pq.abc.PGresult]:
         """Wait for every result."""
-        wire = self._wire
+        wire = self._connection.pgconn
         while True:
             unsent = wire.flush()
             ready, _, _ = select.select([wire.socket], [wire.socket] if unsent else [], [], TICK_S)
@@ -148,9 +149,14 @@ class _Waiting:
                 self._results.append(result)
 
     def cancelled(self) -> list[pq.abc.PGresult]:
-        """Ask for an end and wait for it."""
-        self._wire.get_cancel().cancel()
+        """Ask for an end and wait for it; a second interrupt waits no longer."""
+        self._tick = _not_told
+        self._connection.cancel_safe(timeout=CANCEL_TIMEOUT_S)
         return self.results()
+
+
+def _not_told(_: float) -> None:
+    """Tell nobody."""
 
 
 def _applied(

@@ -7,7 +7,7 @@ rights on tables, sequences and schemas, ``drift_rest`` about everything else.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -18,6 +18,27 @@ from holdpoint.access.quoting import identifier
 from holdpoint.policy.words import listed, quoted
 
 NAMES_SHOWN: Final = 5  # of one line of words
+
+
+PREDEFINED: Final[Mapping[str, str]] = {
+    "pg_checkpoint": "may run CHECKPOINT",
+    "pg_create_subscription": "may make subscriptions",
+    "pg_database_owner": "owns the database",
+    "pg_execute_server_program": "may run programs on the server's machine",
+    "pg_maintain": "may VACUUM, CLUSTER, REINDEX and lock every table",
+    "pg_monitor": "sees the statements of others",
+    "pg_read_all_data": "may read every table",
+    "pg_read_all_settings": "sees every setting",
+    "pg_read_all_stats": "sees the statements of others",
+    "pg_read_server_files": "may read files of the server's machine",
+    "pg_signal_autovacuum_worker": "may end autovacuum",
+    "pg_signal_backend": "may end the sessions of others",
+    "pg_stat_scan_tables": "may scan tables for statistics, under locks",
+    "pg_use_reserved_connections": "may take the connections kept for administrators",
+    "pg_write_all_data": "may write every table",
+    "pg_write_server_files": "may write files of the server's machine",
+}
+"""Predefined roles and what they give (manual, section 21.5)."""
 
 
 class Kind(StrEnum):

@@ -12,7 +12,7 @@ from typing import Final
 
 from holdpoint.access import effective_queries as queries
 from holdpoint.access.desired import On
-from holdpoint.access.drift import Drift, DriftMaker, Kind, label, shown
+from holdpoint.access.drift import PREDEFINED, Drift, DriftMaker, Kind, Through, label, shown
 from holdpoint.access.effective import (
     PUBLIC_OID,
     DefaultEntry,
@@ -48,6 +48,7 @@ class RestDrift(DriftMaker):
 
     def __init__(self, found: Effective, promise: Promise) -> None:
         super().__init__(found, promise)
+        self.through: list[Through] = []
         self._leads: dict[tuple[str, str], list[Lead]] = defaultdict(list)
         for lead in found.leads:
             self._leads[lead.schema, lead.name].append(lead)
@@ -159,7 +160,11 @@ class RestDrift(DriftMaker):
             what += " (not now: it has no USAGE of the schema)"
         for entry in each.entries or (Entry(-1, "execute", False),):
             name = self._role.named(entry.grantee)
-            if name and name == self._promise.holder:
+            if name and name != self._role.name:
+                # Told with the membership, or with the role in between; what a predefined role may
+                # call is what it is for.
+                if name != self._promise.holder and name not in PREDEFINED:
+                    self.through.append(Through(name, "EXECUTE", label(each.schema, each.name)))
                 continue
             whom, source = self._whom(entry)
             mend = [f"REVOKE EXECUTE ON FUNCTION {each.signature} FROM {whom};"] if whom else []

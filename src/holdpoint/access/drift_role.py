@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from holdpoint.access.drift import NAMES_SHOWN, Drift, Kind, Through, shown
+from holdpoint.access.drift import NAMES_SHOWN, PREDEFINED, Drift, Kind, Through, shown
 from holdpoint.access.effective import Effective, Member, Owned, Reached, RoleFacts
 from holdpoint.access.minting import KEPT as MINTED_KEPT
 from holdpoint.access.minting import MARK as MINTED_MARK
@@ -28,8 +28,7 @@ POWER_WORDS: Final[Mapping[str, str]] = {
     "bypassrls": "no row-level security holds for it",
 }
 
-# Predefined roles (manual, section 21.5) and what they give. Those that only let more be read are
-# within the promise of a tier without grants.
+# Predefined roles that only let more be read are within the promise of a tier without grants.
 _READERS: Final = frozenset(
     {
         "pg_monitor",
@@ -39,24 +38,6 @@ _READERS: Final = frozenset(
         "pg_stat_scan_tables",
     }
 )
-_PREDEFINED: Final[Mapping[str, str]] = {
-    "pg_checkpoint": "may run CHECKPOINT",
-    "pg_create_subscription": "may make subscriptions",
-    "pg_database_owner": "owns the database",
-    "pg_execute_server_program": "may run programs on the server's machine",
-    "pg_maintain": "may VACUUM, CLUSTER, REINDEX and lock every table",
-    "pg_monitor": "sees the statements of others",
-    "pg_read_all_data": "may read every table",
-    "pg_read_all_settings": "sees every setting",
-    "pg_read_all_stats": "sees the statements of others",
-    "pg_read_server_files": "may read files of the server's machine",
-    "pg_signal_autovacuum_worker": "may end autovacuum",
-    "pg_signal_backend": "may end the sessions of others",
-    "pg_stat_scan_tables": "may scan tables for statistics, under locks",
-    "pg_use_reserved_connections": "may take the connections kept for administrators",
-    "pg_write_all_data": "may write every table",
-    "pg_write_server_files": "may write files of the server's machine",
-}
 
 
 def no_role(promise: Promise) -> Drift:
@@ -263,8 +244,8 @@ def _gives(
 ) -> list[str]:
     """Say what a membership gives beyond the promise; nothing when it is within it."""
     words: list[str] = []
-    if reached.name in _PREDEFINED and (promise.exact or reached.name not in _READERS):
-        words.append(_PREDEFINED[reached.name])
+    if reached.name in PREDEFINED and (promise.exact or reached.name not in _READERS):
+        words.append(PREDEFINED[reached.name])
     if reached.powers and (reached.sets or reached.admin):
         words.append(f"may SET ROLE to one with {', '.join(reached.powers).upper()}")
     if reached.admin:

@@ -25,11 +25,6 @@ _TELLING: Final = {
     On.TYPE: frozenset[str](),
     On.LANGUAGE: frozenset[str](),
 }
-_MEANING: Final = {
-    (On.DATABASE, "temporary"): "make temporary tables in",
-    (On.DATABASE, "create"): "make schemas in",
-    (On.SCHEMA, "create"): "make tables and functions in",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +106,9 @@ def _mend(
         for name, each in state.roles.items()
         if each.login and not each.superuser and name not in mine and name not in owners
     )
+    may = " and ".join(each.words for each in statements.give([PUBLIC], rights, state.signatures))
+    if rights[0].on is On.FUNCTION:
+        may += ", with the rights of its owner"
     # What others keep is part of taking it from everybody, not of any role's own plan.
     steps = [
         replace(each, words=f"everybody {each.words}")
@@ -127,27 +125,12 @@ def _mend(
             for each in statements.give(others, rights, state.signatures)
         ]
     return Mend(
-        words=f"{_may(rights)}: PUBLIC holds it, so "
+        words=f"everybody {may}: PUBLIC holds it, so "
         f"{listed([quoted(each) for each in roles])} may too, whatever is taken from "
         f"{'it' if len(roles) == 1 else 'them'}{keep}",
         steps=tuple(steps),
         obstacle=obstacle,
     )
-
-
-def _may(rights: list[Right]) -> str:
-    first = rights[0]
-    names = [quoted(each) for each in dict.fromkeys(right.label for right in rights)]
-    if len(names) > statements.OBJECTS_SHOWN:
-        more = len(names) - statements.OBJECTS_SHOWN
-        names = [*names[: statements.OBJECTS_SHOWN], f"{more:,} more"]
-    meaning = _MEANING.get((first.on, first.privilege))
-    if meaning is not None:
-        return f"everybody may {meaning} {first.on.value} {listed(names)}"
-    if first.on is On.FUNCTION:
-        return f"everybody may call {listed(names)}, which runs with its owner's rights"
-    kind = "" if first.on is On.TABLE else f"{first.on.value} "
-    return f"everybody may {first.privilege.upper()} {kind}{listed(names)}"
 
 
 def _whole(right: Right) -> Right:

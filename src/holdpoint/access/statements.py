@@ -48,6 +48,23 @@ _PLURAL: Final = {
     On.LARGE_OBJECT: "LARGE OBJECTS",
 }
 
+# Privileges whose names say little; the others read well as they are.
+_VERB: Final = {
+    (On.DATABASE, "connect"): "connect to",
+    (On.DATABASE, "create"): "make schemas in",
+    (On.DATABASE, "temporary"): "make temporary tables in",
+    (On.SCHEMA, "create"): "make tables and functions in",
+    (On.SCHEMA, "usage"): "use",
+    (On.SEQUENCE, "usage"): "take numbers from",
+    (On.FUNCTION, "execute"): "call",
+    (On.TYPE, "usage"): "use",
+    (On.LANGUAGE, "usage"): "write functions in",
+    (On.WRAPPER, "usage"): "make servers of",
+    (On.SERVER, "usage"): "make tables of",
+    (On.TABLESPACE, "create"): "keep tables in",
+    (On.PARAMETER, "set"): "set",
+}
+
 Signatures = Mapping[tuple[str, str], str]
 """Functions, as (schema, ``f(integer)``), to how SQL writes them."""
 
@@ -233,8 +250,10 @@ def give(grantees: Sequence[str], rights: Iterable[Right], signatures: Signature
     to = ", ".join(identifier(each) for each in grantees)
     steps: list[Step] = []
     for on, privileges, names in _folded(rights, signatures):
-        words = f"may {_privileges(privileges, words=True)} on {_listed(on, names)}"
-        sql = _wrapped(f"GRANT {_privileges(privileges)} ON {_KEYWORD[on]}", names, f"TO {to}")
+        words = f"may {_doing(on, privileges, names)}"
+        sql = _wrapped(
+            f"GRANT {', '.join(_privileges(privileges))} ON {_KEYWORD[on]}", names, f"TO {to}"
+        )
         steps.append(Step(role=grantees[0], adds=True, words=words, sql=sql))
     return steps
 
@@ -246,13 +265,14 @@ def take(
     of = identifier(grantee) if grantee != PUBLIC else "PUBLIC"
     steps: list[Step] = []
     for on, privileges, names in _folded(rights, signatures):
-        may = _privileges(privileges, words=True)
-        words = f"may no longer {may} on {_listed(on, names)}"
+        words = f"may no longer {_doing(on, privileges, names)}"
         start = "REVOKE "
         if option_only:
             start += "GRANT OPTION FOR "
-            words = f"may no longer let others {may} on {_listed(on, names)}"
-        sql = _wrapped(f"{start}{_privileges(privileges)} ON {_KEYWORD[on]}", names, f"FROM {of}")
+            words = f"may no longer let others {_doing(on, privileges, names)}"
+        sql = _wrapped(
+            f"{start}{', '.join(_privileges(privileges))} ON {_KEYWORD[on]}", names, f"FROM {of}"
+        )
         steps.append(Step(role=grantee, adds=False, words=words, sql=sql))
     return steps
 
@@ -321,23 +341,25 @@ def _object(on: On, schema: str, name: str, signatures: Signatures) -> str:
     return qualified(schema, name)
 
 
-def _privileges(privileges: _Privileges, *, words: bool = False) -> str:
-    written = [
+def _doing(on: On, privileges: _Privileges, names: Sequence[str]) -> str:
+    """What privileges let one do, in words: ``SELECT on `orders` ``, ``use schema `public` ``."""
+    kind = "" if on is On.TABLE else f"{on.value} " if len(names) == 1 else f"{on.value}s "
+    shown = [quoted(each) for each in names[:OBJECTS_SHOWN]]
+    if len(names) > len(shown):
+        shown.append(f"{len(names) - len(shown):,} more")
+    verbs = [_VERB.get((on, name), "") for name, _ in privileges]
+    if all(verbs):
+        return f"{listed(verbs)} {kind}{listed(shown)}"
+    return f"{listed(_privileges(privileges))} on {kind}{listed(shown)}"
+
+
+def _privileges(privileges: _Privileges) -> list[str]:
+    return [
         f"{name.upper()} ({', '.join(identifier(each) for each in columns)})"
         if columns
         else name.upper()
         for name, columns in privileges
     ]
-    return listed(written) if words else ", ".join(written)
-
-
-def _listed(on: On, names: Sequence[str]) -> str:
-    """Objects in words: a few by name, of many how many."""
-    shown = [quoted(each) for each in names[:OBJECTS_SHOWN]]
-    if len(names) > len(shown):
-        shown.append(f"{len(names) - len(shown):,} more")
-    kind = "" if on is On.TABLE else f"{on.value} " if len(names) == 1 else f"{on.value}s "
-    return kind + listed(shown)
 
 
 def _wrapped(start: str, names: Sequence[str], end: str) -> str:

@@ -69,6 +69,7 @@ class _Found:
     promise: Promise
     drift: tuple[Drift, ...]
     known: frozenset[tuple[str, str]] = frozenset()
+    in_recovery: bool = False
 
 
 class _Unreachable(Exception):
@@ -124,6 +125,7 @@ class _Tier:
         self._on_role = on_role
         self._desired = roles_of(target, tier, url_of)
         self._failures: list[str] = []
+        self._elsewhere = False
 
     def verify(self) -> Verified:
         """Read, compare, try."""
@@ -149,7 +151,10 @@ class _Tier:
             result,
             roles=tuple(role.promise.role for role in found),
             drift=tuple(each for role in found for each in role.drift),
+            in_recovery=any(role.in_recovery for role in found),
         )
+        if found and not self._elsewhere:
+            result = replace(result, drift=(*_server(self._tier, found[0]), *result.drift))
         if self._failures:
             result = replace(result, unreachable=self._failures[0])
         return self._try(result, found) if self._attempts else result
@@ -171,6 +176,7 @@ class _Tier:
         if self._target.admin_source and not self._tier.environment:
             connection = self._connected(self._target.admin_source, "", stack, reasons)
             if connection is not None:
+                self._elsewhere = True
                 self._failures = reasons[:1] if self._tier.mint is None else []
                 return connection
         raise _Unreachable(reasons[0])
@@ -272,8 +278,24 @@ class _Tier:
             objects=tried.objects,
             of=tried.of,
             notes=(*result.notes, *tried.notes, *_unanswered(tried)),
-            in_recovery=role.in_recovery,
         )
+
+
+def _server(tier: Tier, found: _Found) -> Iterator[Drift]:
+    """The server itself, where the tier says whether it is a replica or a primary."""
+    if tier.replica is None or tier.replica is found.in_recovery:
+        return
+    now, wanted = ("a replica", "a primary") if found.in_recovery else ("a primary", "a replica")
+    yield Drift(
+        role=found.promise.role,
+        kind=Kind.CHANGED,
+        about="server",
+        what=f"the tier's server is {now}, the tier says {wanted}: "
+        + ("it takes no writes" if found.in_recovery else "nothing but grants keeps writes out"),
+        source="the URL leads to another server" + ("" if found.in_recovery else ", or it was "
+        "promoted"),
+        mend=(f"-- let the tier's `url` lead to {wanted}",),
+    )  # fmt: skip
 
 
 def _unanswered(tried: Tried) -> Iterator[str]:
@@ -321,16 +343,17 @@ def _drift(connection: Connection, promise: Promise) -> _Found:
     finally:
         if not connection.closed:
             connection.execute("ROLLBACK")
-    objects = ObjectDrift(found, promise)
-    told = [*objects.all(), *RestDrift(found, promise).all()]
-    drift = sorted([*role_drift(found, promise, objects.through), *told], key=_order)
+    objects, rest = ObjectDrift(found, promise), RestDrift(found, promise)
+    told = [*objects.all(), *rest.all()]
+    through = [*objects.through, *rest.through]
+    drift = sorted([*role_drift(found, promise, through), *told], key=_order)
     known = {
         (label(each.schema, each.name), verb)
         for each in found.differences
         for verb in (*each.missing, *each.surplus)
     }
     known |= {(each.name, SET_ROLE) for each in role.reach}
-    return _Found(promise, tuple(drift), frozenset(known))
+    return _Found(promise, tuple(drift), frozenset(known), role.in_recovery)
 
 
 def _order(drift: Drift) -> tuple[Any, ...]:

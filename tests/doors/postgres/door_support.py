@@ -165,10 +165,10 @@ class Gate:
         self._thread.join(DEADLINE_S)
         assert not self._thread.is_alive(), "the gate did not stop"
 
-    def look_again(self) -> None:
+    def look_again(self, *tiers: str) -> None:
         """Have the catalog read anew, as it is every few seconds: it was changed past the gate.
 
-        Afterwards plain reads pass at once.
+        Afterwards plain reads pass at once. Of those ``tiers``, or of all.
         """
 
         async def look() -> None:
@@ -176,6 +176,8 @@ class Gate:
             now = time.monotonic()
             for target in self.config.targets:
                 for tier in target.tiers:
+                    if tiers and tier.name not in tiers:
+                        continue
                     keeper = self.running.door._keeper_of(target.name, tier)
                     assert keeper is not None
                     while True:  # DDL of the test before may still be on its way
