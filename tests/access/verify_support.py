@@ -22,7 +22,7 @@ from holdpoint.model.target import AccessLevel, Target, Tier
 from holdpoint.model.upstream import UpstreamUrl
 from support.servers import fresh_database
 
-PASSWORD = "a password of a role"
+PASSWORD = "a-password-of-a-role"
 SCHEMA = """
 CREATE SCHEMA stock;
 CREATE SCHEMA hidden;

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeVar
 
 from holdpoint.access.desired import On
-from holdpoint.access.drift import Drift, DriftMaker, Kind, Through, label, shown
+from holdpoint.access.drift import PREDEFINED, Drift, DriftMaker, Kind, Through, label, shown
 from holdpoint.access.effective import (
     PUBLIC_OID,
     Difference,
@@ -163,14 +163,15 @@ class ObjectDrift(DriftMaker):
             if "superuser" in reached.powers:
                 given = set(left)
             if given and reached.name != self._promise.gives:
-                if each.schema not in _OWN_SCHEMAS:  # there are hundreds, and nobody cares
-                    order = tuple(name for name in each.surplus if name in given)
-                    self._aside(reached.oid, order, each)
+                order = tuple(name for name in each.surplus if name in given)
+                self._aside(reached.oid, order, each)
                 left -= given
         return not left
 
     def _aside(self, oid: int, privileges: Sequence[str], each: Difference) -> None:
         name = self._role.named(oid)
+        if name in PREDEFINED and each.schema in _OWN_SCHEMAS:
+            return  # that is what those are for, and there are hundreds
         if privileges and name != self._role.name:
             words = listed([privilege.upper() for privilege in privileges])
             self.through.append(Through(name, words, _place(each)))
