@@ -257,6 +257,15 @@ def test_advice_on_a_tier_that_writes_and_is_open_to_all() -> None:
     assert "targets.shop.tiers.t, line 1: every agent may use it" in found
 
 
+def test_advice_on_a_window_beside_an_open_door() -> None:
+    window = "allow = [{ agents = ['robin'], hours = 'Mon-Fri 08:00-18:00' }]\n"
+    for agents in ("['robin']", "['ro*', 'mia']"):
+        (found,) = advice_of(f"agents = {agents}\n{window}", "read-write")
+        assert "t.allow, line 5: `robin` may use it at any time anyway" in found
+    assert advice_of(f"agents = ['mia']\n{window}", "read-write") == []
+    assert advice_of(window, "read-write") == []
+
+
 def test_advice_on_a_replica_that_is_not_demanded() -> None:
     (found,) = advice_of("")
     assert "nothing says whether this is a replica" in found

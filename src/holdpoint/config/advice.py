@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from holdpoint.config.locate import Path
 from holdpoint.config.problems import Notes
-from holdpoint.model.target import AccessLevel, Target, Tier
+from holdpoint.model.target import AccessLevel, Allowance, Target, Tier
+from holdpoint.policy.tiers import fits
 
 
 def advise(targets: tuple[Target, ...], notes: Notes) -> None:
@@ -13,6 +14,7 @@ def advise(targets: tuple[Target, ...], notes: Notes) -> None:
         for tier in target.tiers:
             path: Path = ("targets", target.name, "tiers", tier.name)
             _about(tier, path, notes)
+            _about_allowances(tier, path, notes)
             _about_source(target, tier, path, notes)
 
 
@@ -26,6 +28,17 @@ def _about(tier: Tier, path: Path, notes: Notes) -> None:
     elif not tier.allowances:
         words = f"every agent may use it, with access `{tier.access.value}`"
         notes.advise(path, words, 'name those that need it: `agents = ["..."]`')
+
+
+def _about_allowances(tier: Tier, path: Path, notes: Notes) -> None:
+    """One allowance is enough: a window beside one that is always open closes nothing."""
+    always = [each for each in tier.allowances if each == Allowance(agents=each.agents)]
+    patterns = tuple(pattern for each in always for pattern in each.agents)
+    for allowance in tier.allowances:
+        names = allowance.agents
+        if allowance not in always and names and patterns and all(fits(patterns, n) for n in names):
+            words = f"`{', '.join(names)}` may use it at any time anyway: one member is enough"
+            notes.advise((*path, "allow"), words, "leave the agent out of `agents`, or this out")
 
 
 def _about_source(target: Target, tier: Tier, path: Path, notes: Notes) -> None:
