@@ -287,6 +287,29 @@ def test_nothing_that_was_committed_is_told_to_have_failed(gate: Gate, rows: int
     assert len(row) == (1 if ended else 0)
 
 
+@pytest.mark.parametrize("send", [simple, extended])
+def test_a_write_that_is_not_counted_is_rolled_back_or_said_to_stand(
+    gate: Gate, send: Send
+) -> None:
+    insert = (
+        "INSERT INTO markers SELECT status FROM orders WHERE id < 3 RETURNING repeat('x', 99000)"
+    )
+    one = "INSERT INTO markers VALUES ('one') RETURNING repeat('x', 150000)"
+    with gate.raw("write") as wire:
+        assert wire.query("BEGIN") == "C:BEGIN ZT"
+        assert wire.ask(send(one)).endswith("E:53400 ZE")
+        assert wire.query("COMMIT") == "C:ROLLBACK ZI"
+        wire.send(send(one))
+        wire.until("E:53400")
+        stands = wire.errors[-1]["S"] == "FATAL"
+    with gate.raw("write") as wire:
+        # This one runs under a bound of rows, because its text proves no number.
+        assert wire.ask(send(insert)).endswith("E:53400 ZI")
+    with psycopg.connect(gate.direct) as connection:
+        rows = connection.execute("DELETE FROM markers RETURNING name").fetchall()
+    assert len(rows) == (1 if stands else 0)
+
+
 # --- clients --------------------------------------------------------------------------------------
 
 

@@ -161,9 +161,7 @@ class Overrun(Answers):
             if cut.bounded:
                 pass  # whatever it has done is taken back
             elif entry is cut.entry:
-                entry.sqlstate = OVER_BUDGET
-                if entry.operation is not None:
-                    entry.operation.sqlstate = OVER_BUDGET
+                _note_failure(entry, certain=False)
             elif self._leaves_trace(entry):
                 cut.leaves_traces = True
         self.answer(kind, data, position, stop)
@@ -209,17 +207,14 @@ class Overrun(Answers):
         nothing was changed; inside one the server must fail, too.
         """
         status = data[position + 5]
-        wrote = self.wrote
-        head = self.pending[0] if self.pending else None
-        if head is cut.entry and not cut.bounded:
-            head.sqlstate = OVER_BUDGET
-            if head.operation is not None:
-                head.operation.sqlstate = OVER_BUDGET
+        is_over = status == IDLE and self.wrote
+        if not cut.bounded and self.pending and self.pending[0] is cut.entry:
+            _note_failure(cut.entry, certain=not is_over)
         self.answer(frames.READY_FOR_QUERY, data, position, stop)
         if cut.bounded:
             self.cut = None
             return b""
-        if cut.leaves_traces or (status == IDLE and wrote):
+        if cut.leaves_traces or is_over:
             raise ProtocolError(UNTRUE, OVER_BUDGET)
         if status != IN_TRANSACTION:
             self._end_cut()
@@ -231,6 +226,19 @@ class Overrun(Answers):
         self.pending.appendleft(refused)
         self._write_through(REFUSED_QUERY)
         return b""
+
+
+def _note_failure(entry: Pending, certain: bool) -> None:
+    """Note that a statement which the server has completed failed for us.
+
+    A write may have been committed all the same: unless it is ``certain`` that it will not stay,
+    the trail and the budget of rows keep what the server said of it.
+    """
+    operation = entry.operation
+    if operation is None:
+        entry.sqlstate = OVER_BUDGET
+    elif certain or not operation.wrote:
+        entry.sqlstate = operation.sqlstate = OVER_BUDGET
 
 
 def ends_transaction(operation: Operation) -> bool:
