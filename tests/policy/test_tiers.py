@@ -287,3 +287,10 @@ def test_a_budget_in_words() -> None:
     assert budget_words(Budget(rows=1000, statement_s=30.0, rows_written=0)) == (
         "30 s per statement; 1,000 rows per result; 0 rows written per task"
     )
+    sizes = (200 * 1024**2, 1024**3, 1536, 1000)
+    assert [budget_words(Budget(bytes=size)) for size in sizes] == [
+        "200 MB per result",
+        "1 GB per result",
+        "1,536 bytes per result",
+        "1,000 bytes per result",
+    ]

@@ -44,7 +44,7 @@ def budget_words(budget: Budget) -> str:
     for value, words in (
         (budget.statement_s, "{:g} s per statement"),
         (budget.rows, "{:,} rows per result"),
-        (budget.bytes, "{:,} bytes per result"),
+        (None if budget.bytes is None else _size(budget.bytes), "{} per result"),
         (budget.statements_per_minute, "{:,} statements per minute"),
         (budget.sessions, "{:,} sessions at once"),
         (budget.rows_written, "{:,} rows written per task"),
@@ -54,3 +54,11 @@ def budget_words(budget: Budget) -> str:
         if value is not None:
             parts.append(words.format(value))
     return "; ".join(parts)
+
+
+def _size(count: int) -> str:
+    """Bytes in the largest unit that they are a whole number of, as the configuration has it."""
+    for unit, size in (("GB", 1024**3), ("MB", 1024**2), ("kB", 1024)):
+        if count % size == 0:
+            return f"{count // size:,} {unit}"
+    return f"{count:,} bytes"
