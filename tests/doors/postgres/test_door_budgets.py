@@ -304,7 +304,7 @@ def test_a_write_that_is_not_counted_is_rolled_back_or_said_to_stand(
         stands = wire.errors[-1]["S"] == "FATAL"
     with gate.raw("write") as wire:
         # This one runs under a bound of rows, because its text proves no number.
-        assert wire.ask(send(insert)).endswith("E:53400 ZI")
+        assert wire.ask(send(many)).endswith("E:53400 ZI")
     with psycopg.connect(gate.direct) as connection:
         rows = connection.execute("DELETE FROM markers RETURNING name").fetchall()
     assert len(rows) == (1 if stands else 0)
