@@ -291,9 +291,7 @@ def test_nothing_that_was_committed_is_told_to_have_failed(gate: Gate, rows: int
 def test_a_write_that_is_not_counted_is_rolled_back_or_said_to_stand(
     gate: Gate, send: Send
 ) -> None:
-    insert = (
-        "INSERT INTO markers SELECT status FROM orders WHERE id < 3 RETURNING repeat('x', 99000)"
-    )
+    many = "INSERT INTO markers SELECT status FROM orders WHERE id < 3 RETURNING repeat('x', 99000)"
     one = "INSERT INTO markers VALUES ('one') RETURNING repeat('x', 150000)"
     with gate.raw("write") as wire:
         assert wire.query("BEGIN") == "C:BEGIN ZT"
