@@ -7,19 +7,21 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from sqlalchemy import delete
 
 from holdpoint.doors.web import agent_api
+from holdpoint.doors.web.limiter import Limiter
 from holdpoint.model import limits
 from holdpoint.model.budget import Budget
 from holdpoint.model.decision import ApprovalNeed, Quorum
 from holdpoint.model.hold import Answer, HoldState
 from holdpoint.model.task import Login, Task
 from holdpoint.store import credentials, tasks
+from holdpoint.store.tables import APPROVALS, CREDENTIALS, HOLDS, TASKS
 from holdpoint.wire.postgres.scram import make_verifier
 from support.agents import SECRET, agent_door, basic
 from support.web import Review, csrf_of, review
@@ -29,20 +31,30 @@ pytestmark = pytest.mark.anyio
 ASK = {"tier": "shop/write", "reason": "mend the totals of October", "for_s": 7200}
 
 
-@pytest.fixture
-async def house(tmp_path: Path, anyio_backend: str) -> AsyncIterator[Review]:
-    """A review server with a door for agents."""
-    async with review(tmp_path, agents=agent_door) as running:
-        yield running
-
-
 @pytest.fixture(scope="module")
 async def same_house(
     tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
 ) -> AsyncIterator[Review]:
-    """One for all requests that change nothing."""
+    """A review server with a door for agents."""
     async with review(tmp_path_factory.mktemp("house"), agents=agent_door) as running:
         yield running
+
+
+@pytest.fixture
+async def house(same_house: Review) -> AsyncIterator[Review]:
+    """The server as it was at first: nothing waits, no task is open, nobody has tried anything."""
+    agents = same_house.web.state.agents
+    policy, tries, requests = agents.desk._policy, agents.tries, agents.requests
+    yield same_house
+    same_house.ahead = timedelta()
+    agents.desk._policy = policy
+    agents.tries, agents.requests = tries, requests
+    tries._seen.clear()
+    requests._seen.clear()
+    with same_house.store.database.writing() as connection:
+        connection.execute(delete(CREDENTIALS).where(CREDENTIALS.c.task.is_not(None)))
+        for table in (TASKS, APPROVALS, HOLDS):
+            connection.execute(delete(table))
 
 
 async def send(
@@ -80,10 +92,10 @@ def collect_path(request_id: str) -> str:
     return f"/agent/requests/{request_id}/collect"
 
 
-def bodies(house: Review, *kinds: str) -> list[tuple[str, dict[str, Any]]]:
+def bodies(house: Review, since: int, *kinds: str) -> list[tuple[str, dict[str, Any]]]:
     return [
         (record.kind, json.loads(record.body))
-        for record in house.store.records.walk()
+        for record in house.store.records.walk(since + 1)
         if record.kind in kinds
     ]
 
@@ -118,10 +130,11 @@ async def test_what_people_approve_is_collected_once(house: Review) -> None:
 
 
 async def test_the_trail_tells_the_request_the_answer_and_the_task(house: Review) -> None:
+    since = house.store.records.tail().seq
     request = await asked(house)
     await approve(house, request["id"])
     got = (await send(house, collect_path(request["id"]))).json()
-    told = bodies(house, "tier.requested", "hold.answered", "task.started", "hold.ended")
+    told = bodies(house, since, "tier.requested", "hold.answered", "task.started", "hold.ended")
     assert [kind for kind, _ in told] == ["tier.requested", "hold.answered", "task.started"]
     assert all(body["hold"] == request["id"] for _, body in told)
     assert told[0][1]["case"]["reason"] == ASK["reason"]
@@ -291,15 +304,15 @@ async def test_a_tier_that_is_open_already_is_not_asked_for(house: Review) -> No
     ],
 )
 async def test_what_makes_no_sense_is_not_put_before_people(
-    same_house: Review, changes: dict[str, Any], words: str
+    house: Review, changes: dict[str, Any], words: str
 ) -> None:
     body = json.dumps({**ASK, **changes})
-    async with same_house.client() as client:
+    async with house.client() as client:
         headers = {**basic(), "content-type": "application/json"}
         answer = await client.post("/agent/requests", headers=headers, content=body)
     assert (answer.status_code, words in answer.json()["error"]) == (400, True), answer.text
     assert len(answer.content) < 1000
-    assert await same_house.book.list() == []
+    assert await house.book.list() == []
 
 
 @pytest.mark.parametrize(
@@ -315,21 +328,22 @@ async def test_what_makes_no_sense_is_not_put_before_people(
     ],
 )
 async def test_a_request_in_another_form_is_refused(
-    same_house: Review, kind: str, body: str, status: int
+    house: Review, kind: str, body: str, status: int
 ) -> None:
-    async with same_house.client() as client:
+    async with house.client() as client:
         headers = {**basic(), "content-type": kind}
         answer = await client.post("/agent/requests", headers=headers, content=body)
     assert (answer.status_code, answer.json()["ok"]) == (status, False)
-    assert await same_house.book.list() == []
+    assert await house.book.list() == []
 
 
 async def test_a_flood_of_requests_ends(house: Review) -> None:
+    house.web.state.agents.requests = Limiter(tries=3, window_s=60, keys_max=10)
     codes = [
         (await send(house, body={**ASK, "reason": f"reason {number}"})).status_code
-        for number in range(limits.REQUESTS_MAX + 1)
+        for number in range(4)
     ]
-    assert codes == [200] * limits.REQUESTS_MAX + [429]
+    assert codes == [200, 200, 200, 429]
     assert (await send(house, body=ASK, who=basic("gpt"))).status_code == 200, "others go on"
     again = await send(house, body={**ASK, "reason": "reason 0"})
     assert again.status_code == 200, "what was asked before is still found"
@@ -372,10 +386,8 @@ async def test_secrets_cannot_be_tried_for_ever(house: Review) -> None:
 
 
 @pytest.mark.parametrize("header", ["", "Basic", "Basic !!!", "Basic cm9iaW4=", "Bearer x", "x"])
-async def test_what_is_no_credential_is_none(same_house: Review, header: str) -> None:
-    answer = await send(
-        same_house, body=ASK, who={"authorization": header} if header else {"x": "y"}
-    )
+async def test_what_is_no_credential_is_none(house: Review, header: str) -> None:
+    answer = await send(house, body=ASK, who={"authorization": header} if header else {"x": "y"})
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"].startswith("Basic")
 
