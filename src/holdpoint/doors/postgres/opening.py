@@ -6,13 +6,16 @@ it shows in the protocol, so the gate asks, once for each connection (measured: 
 2 ms of signing in), and turns away what is not as the tier says.
 
 An agent's own timeouts are not among the start-up settings: they would replace those of the role.
-They are set here, where they are shorter than what the session has without them.
+They are set here, where they are shorter than what the session has without them. A budget's are
+among them, so that a reset comes back to them; where the role's or the database's own are shorter,
+those are set here, too. Of what the server's configuration file says nobody can tell any more.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -38,11 +41,26 @@ _SHOWN: Final = (
     "session_replication_role",
     *TIMEOUTS,
 )
+# Settings of role and database, the most specific ones last (manual, section 20.1.3).
+_OWN: Final = """(
+SELECT pg_catalog.json_agg(s.setconfig ORDER BY
+       s.setrole OPERATOR(pg_catalog.<>) 0::pg_catalog.oid,
+       s.setdatabase OPERATOR(pg_catalog.<>) 0::pg_catalog.oid)
+FROM pg_catalog.pg_db_role_setting AS s
+WHERE s.setrole OPERATOR(pg_catalog.=) ANY (
+    SELECT r.oid FROM pg_catalog.pg_roles AS r
+    WHERE r.rolname OPERATOR(pg_catalog.=) SESSION_USER UNION ALL SELECT 0::pg_catalog.oid)
+AND s.setdatabase OPERATOR(pg_catalog.=) ANY (
+    SELECT d.oid FROM pg_catalog.pg_database AS d
+    WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
+    UNION ALL SELECT 0::pg_catalog.oid))"""
+_SETTINGS: Final = ", ".join(
+    f"'{name}', pg_catalog.current_setting('{name}', true)" for name in _SHOWN
+)
 _QUESTION: Final = (
     "SELECT pg_catalog.json_build_object('user', CURRENT_USER, 'session_user', SESSION_USER, "
     "'in_recovery', pg_catalog.pg_is_in_recovery(), 'path', pg_catalog.current_schemas(true), "
-    + ", ".join(f"'{name}', pg_catalog.current_setting('{name}', true)" for name in _SHOWN)
-    + ")"
+    f"{_SETTINGS}, 'own', {_OWN})"
 )
 _UNIT_MS: Final = {"": 1, "ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION: Final = re.compile(r"([0-9]+)(ms|s|min|h|d|)")
@@ -53,8 +71,9 @@ class Opening:
     """How a session began, as its server tells it.
 
     ``read_only`` is the default of its transactions, ``path`` are the schemas of its search path.
-    ``bounds`` are its timeouts in milliseconds, of those that end anything; ``asked`` are the
-    agent's own where they are shorter, which hold as long as it sets no others.
+    ``bounds`` are its timeouts in milliseconds, of those that end anything. ``starts`` are what it
+    was given beyond its start-up settings, and is given again when it resets them: the agent's own
+    timeouts where they are shorter than the bounds, and bounds that are shorter than a budget.
     """
 
     user: str
@@ -63,7 +82,7 @@ class Opening:
     in_recovery: bool
     path: tuple[str, ...]
     bounds: dict[str, int]
-    asked: dict[str, int]
+    starts: dict[str, int]
 
 
 def without_timeouts(settings: dict[str, str]) -> tuple[dict[str, str], dict[str, int]]:
@@ -84,8 +103,8 @@ async def open_session(server: Upstream, tier: Tier, asked: dict[str, int]) -> O
         async with asyncio.timeout(limits.UPSTREAM_CONNECT_TIMEOUT_S):
             opening = _read(await _ask(server, _QUESTION), asked)
             _check(opening, server, tier)
-            if opening.asked:
-                sets = [f"SET {name} = {value}" for name, value in opening.asked.items()]
+            if opening.starts:
+                sets = [f"SET {name} = {value}" for name, value in opening.starts.items()]
                 await _ask(server, "; ".join(sets))
     except TimeoutError as error:
         raise UpstreamError(f"{place} did not answer the gate's first question") from error
@@ -130,8 +149,19 @@ def _read(answer: bytes, asked: dict[str, int]) -> Opening:
             "somebody has set `role` for it (`ALTER ROLE ... SET role`); what it may do would "
             "change at each reset: let the tier's URL name the role itself",
         )
-    shown = {name: values[name] for name in TIMEOUTS if values[name] is not None}
-    bounds = {name: bound for name in shown if (bound := milliseconds(shown[name])) > 0}
+    own = _own_timeouts(values["own"] or [])
+    bounds: dict[str, int] = {}
+    starts: dict[str, int] = {}
+    for name in TIMEOUTS:
+        if values[name] is None:  # this server does not have it
+            continue
+        begun = milliseconds(values[name])
+        bound = _shorter(begun, own.get(name, 0))
+        if bound:
+            bounds[name] = bound
+        start = _shorter(bound, asked.get(name, 0))
+        if start != begun:
+            starts[name] = start
     return Opening(
         user=values["user"],
         superuser=values["is_superuser"] == "on",
@@ -139,12 +169,24 @@ def _read(answer: bytes, asked: dict[str, int]) -> Opening:
         in_recovery=values["in_recovery"],
         path=tuple(values["path"]),
         bounds=bounds,
-        asked={
-            name: value
-            for name, value in asked.items()
-            if name in shown and value < bounds.get(name, value + 1)
-        },
+        starts=starts,
     )
+
+
+def _own_timeouts(settings: list[list[str]]) -> dict[str, int]:
+    """The timeouts among settings of role and database; later ones stand for earlier ones."""
+    found: dict[str, int] = {}
+    for setting in [each for several in settings for each in several]:
+        name, _, value = setting.partition("=")
+        with suppress(ValueError):  # an odd way to write it: what the session has counts
+            if name in TIMEOUTS:
+                found[name] = milliseconds(value.replace(" ", ""))
+    return found
+
+
+def _shorter(one: int, other: int) -> int:
+    """The timeout that ends things first; 0 ends nothing."""
+    return min(one, other) if one and other else one or other
 
 
 def _check(opening: Opening, server: Upstream, tier: Tier) -> None:

@@ -47,7 +47,7 @@ class Restoring:
         fail: Callable[[str, str, str], None],
     ) -> None:
         self._bounds = opening.bounds if opening is not None else {}
-        self._asked = opening.asked if opening is not None else {}
+        self._starts = opening.starts if opening is not None else {}
         self._relay = relay
         self._bounding = bounding
         self._fail = fail
@@ -56,7 +56,7 @@ class Restoring:
     @property
     def has_bounds(self) -> bool:
         """Tell whether anything could be loosened."""
-        return bool(self._bounds or self._asked)
+        return bool(self._bounds or self._starts)
 
     def loosens(self, reading: Reading) -> bool:
         """Tell whether bounds must be set again behind the statements, and note which."""
@@ -83,10 +83,10 @@ class Restoring:
         """Return the timeouts that a statement may loosen, with what they must be."""
         due: dict[str, int] = {}
         for name, values in statement.sets:
-            if name == "*":  # back to what the session began with, without what the agent asked
-                due.update(self._asked)
+            if name == "*":  # back to what the session began with, without what it was given then
+                due.update(self._starts)
             elif values == ():
-                due.update({name: self._asked[name]} if name in self._asked else {})
+                due.update({name: self._starts[name]} if name in self._starts else {})
             elif name in self._bounds and not _is_within(values, self._bounds[name]):
                 due[name] = self._bounds[name]
         return due
