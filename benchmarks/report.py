@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from access import Verifications
 from decisions import Decisions
 from scenarios import Latency, Scenario
 
@@ -29,6 +30,7 @@ class Run:
     latencies: tuple[Latency, ...] = ()
     memory: dict[str, float] = field(default_factory=dict)
     decisions: Decisions | None = None
+    access: Verifications | None = None
     failures: list[str] = field(default_factory=list)
 
     def rate(self, scenario: str, route: str) -> float | None:
@@ -62,6 +64,7 @@ class Run:
             "median_latency_us": {one.name: one.medians for one in self.latencies},
             "resident_mb": self.memory,
             "decisions": self.decisions.as_json() if self.decisions is not None else None,
+            "access": self.access.as_json() if self.access is not None else None,
             "failures": self.failures,
         }
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+import access
 import decisions
 from holdpoint.embedded import EmbeddedPostgres, binaries
 from report import Run, save, show
@@ -178,6 +179,8 @@ def main() -> None:
     if not options.only:
         say("decisions")
         run.decisions = decisions.run(tables=10_000, rounds=options.rounds or length.rounds)
+        say("access verify")
+        run.access = access.run(tables=1_000, roles=20)
     if options.json:
         import json
 
@@ -186,6 +189,8 @@ def main() -> None:
         show(run, scenarios, console)
         if run.decisions is not None:
             decisions.show(run.decisions, console)
+        if run.access is not None:
+            access.show(run.access, console)
     if options.save:
         day = datetime.datetime.now(datetime.UTC).date().isoformat()
         save(run, scenarios, HERE / "results" / f"{day}.json")
