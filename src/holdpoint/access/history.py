@@ -64,14 +64,14 @@ class Flaws:
 
     broken_at: int = 0  # the first record that does not follow the one before it, 0: none
     unreadable: int = 0  # records, or parts of a group, that are not as the recorder writes them
-    out_of_order: int = 0  # records older than one before them
+    set_back: int = 0  # times that a record is older than the one before it
     last_us: int = 0
 
     def note(self, record: ChainedRecord, before: str, seq: int) -> None:
         """Check that a record follows the one before it, whose hash and number these are."""
         if record.at_us < self.last_us:
-            self.out_of_order += 1
-        self.last_us = max(self.last_us, record.at_us)
+            self.set_back += 1
+        self.last_us = record.at_us
         try:
             own = record_hash(record.prev_hash, record.seq, record.at_us, record.kind, record.body)
         except ValueError:  # the hash before it is none

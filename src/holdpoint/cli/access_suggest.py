@@ -337,9 +337,7 @@ def words_of_flaws(flaws: Flaws) -> list[str]:
         )
     if flaws.unreadable:
         found.append(f"{flaws.unreadable:,} records cannot be read: left out")
-    if flaws.out_of_order:
-        found.append(
-            f"{flaws.out_of_order:,} records are older than one before them (a clock was set "
-            "back): each counts by its own time"
-        )
+    if flaws.set_back:
+        times = "once" if flaws.set_back == 1 else f"{flaws.set_back:,} times"
+        found.append(f"the clock was set back {times}: each record counts by its own time")
     return found
