@@ -68,14 +68,6 @@ async def test_a_primary_is_a_primary(replicated: Replicated) -> None:
         assert await server.look() == Sight(kind=Kind.PRIMARY)
 
 
-async def test_a_promoted_replica_is_a_primary_at_the_next_look(replicated: Replicated) -> None:
-    with EmbeddedReplica(replicated.primary) as replica:
-        async with watched(replica.url()) as server:
-            assert (await server.look()).kind is Kind.REPLICA
-            replica.promote()
-            assert (await server.look()).kind is Kind.PRIMARY
-
-
 @pytest.mark.parametrize("state", ["gone", "silent", "no password"])
 async def test_a_server_that_cannot_be_asked_is_down(
     replicated: Replicated, state: str, monkeypatch: pytest.MonkeyPatch

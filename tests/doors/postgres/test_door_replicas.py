@@ -12,9 +12,10 @@ from pathlib import Path
 import psycopg
 import pytest
 from door_support import AGENTS, SECRET, TABLES, Gate, eventually, statements
-from wire_client import Q, Wire
+from wire_client import DEADLINE_S, Q, Wire
 
 from holdpoint.config import load
+from holdpoint.doors.postgres.session import Session
 from holdpoint.embedded import EmbeddedPostgres, EmbeddedReplica
 from holdpoint.store import Store
 from holdpoint.wire.postgres import frames, messages, scram
@@ -35,27 +36,62 @@ def often() -> Iterator[None]:
         yield
 
 
+TIERS = f"""
+[targets.shop.tiers.replica]
+access = "read-only"
+url = ["file:DIR/replica.url"]
+replica = true
+
+[targets.shop.tiers.refuse]
+access = "read-only"
+url = "file:DIR/replica.url"
+lag_over = "{LIMIT}"
+when_lagging = "refuse"
+
+[targets.shop.tiers.wait]
+access = "read-only"
+url = "file:DIR/replica.url"
+lag_over = "{LIMIT}"
+when_lagging = "wait"
+
+[targets.shop.tiers.say]
+access = "read-only"
+url = "file:DIR/replica.url"
+lag_over = "{LIMIT}"
+when_lagging = "say"
+
+[targets.shop.tiers.wrong]
+access = "read-only"
+url = "file:DIR/primary.url"
+replica = true
+"""
+WRITE = """
+[targets.shop.tiers.write]
+access = "read-write"
+url = "file:DIR/primary.url"
+"""
+SEVERAL = """
+[targets.shop.tiers.replica]
+access = "read-only"
+url = ["file:DIR/replica.url", "file:DIR/second.url"]
+replica = true
+"""
+
+
 @contextmanager
-def gate_before(
-    folder: Path, primary: str, replicas: list[str], policy: str = ""
-) -> Iterator[Gate]:
-    """A gate with a tier on replicas, the default, and one on the primary."""
-    for number, url in enumerate([primary, *replicas]):
-        (folder / f"{number}.url").write_text(url)
-    urls = ", ".join(f'"file:{folder}/{number + 1}.url"' for number in range(len(replicas)))
+def gate_before(folder: Path, tiers: str, **urls: str) -> Iterator[Gate]:
+    """A gate with these tiers and one that writes on the primary."""
+    for name, url in urls.items():
+        (folder / f"{name}.url").write_text(url)
     path = folder / "holdpoint.toml"
-    path.write_text(
-        '[server]\nlisten = "127.0.0.1:0"\nweb = "127.0.0.1:0"\n[targets.shop]\n'
-        f'[targets.shop.tiers.replica]\naccess = "read-only"\nurl = [{urls}]\nreplica = true\n'
-        f'{policy}\n[targets.shop.tiers.write]\naccess = "read-write"\n'
-        f'url = "file:{folder}/0.url"\n'
-    )
+    head = '[server]\nlisten = "127.0.0.1:0"\nweb = "127.0.0.1:0"\n[targets.shop]\n'
+    path.write_text(head + (tiers + WRITE).replace("DIR", str(folder)))
     config = load(path)
     with Store.open(config.server.store) as store:
         for agent in AGENTS:
             verifier = scram.make_verifier(SECRET, secrets.token_bytes(16), 4096)
             store.agents.add(agent, "sam", verifier, datetime.now(UTC))
-    with Gate(config, primary) as gate:
+    with Gate(config, urls["primary"]) as gate:
         yield gate
 
 
@@ -71,9 +107,13 @@ def shop(replicated: Replicated, often: None) -> Iterator[str]:
 def gate(
     replicated: Replicated, shop: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Gate]:
-    """Its replica tier leads to the replica as a superuser: far too much, on purpose."""
-    primary, replica = replicated.primary.url(database=shop), replicated.replica.url(database=shop)
-    with gate_before(tmp_path_factory.mktemp("replicas"), primary, [replica]) as gate:
+    """Its tiers lead to the replica as a superuser: far too much, on purpose."""
+    with gate_before(
+        tmp_path_factory.mktemp("replicas"),
+        TIERS,
+        primary=replicated.primary.url(database=shop),
+        replica=replicated.replica.url(database=shop),
+    ) as gate:
         yield gate
 
 
@@ -137,19 +177,15 @@ def test_a_superuser_cannot_write_there_nor_make_it_a_primary(gate: Gate, text: 
     gate.check_trail(since)
 
 
-def test_reads_never_fall_through_to_the_primary(
-    replicated: Replicated, shop: str, tmp_path: Path
-) -> None:
-    """The URL of the replica tier leads to the primary: there is no session at all."""
-    primary = replicated.primary.url(database=shop)
-    with gate_before(tmp_path, primary, [primary]) as gate:
+def test_reads_never_fall_through_to_the_primary(gate: Gate) -> None:
+    """The URL of a replica tier leads to the primary: there is no session at all."""
+    since = gate.length()
+    for _ in range(2):  # with and without a look before
         with pytest.raises(psycopg.OperationalError, match="is not a replica") as caught:
-            gate.connect()
+            gate.connect("wrong")
         assert "HP8015" in str(caught.value)
-        with gate.connect("write") as connection:  # the other tier is none the worse
-            assert connection.execute(HERE).fetchone() == (False,)
-    [refused] = [body for kind, body in gate.trail() if kind == "session.refused"]
-    assert "is not a replica" in refused["reason"]
+    refused = [body for kind, body in gate.trail(since) if kind == "session.refused"]
+    assert "is not a replica" in refused[0]["reason"]
 
 
 # --- several replicas, and the loss of one ------------------------------------------------------
@@ -159,10 +195,14 @@ def test_sessions_are_balanced_and_the_loss_of_one_server_costs_only_its_own(
     replicated: Replicated, shop: str, tmp_path: Path
 ) -> None:
     with EmbeddedReplica(replicated.primary) as second:
-        servers = [replicated.replica.url(database=shop), second.url(database=shop)]
-        with gate_before(tmp_path, replicated.primary.url(database=shop), servers) as gate:
+        urls = {
+            "primary": replicated.primary.url(database=shop),
+            "replica": replicated.replica.url(database=shop),
+            "second": second.url(database=shop),
+        }
+        with gate_before(tmp_path, SEVERAL, **urls) as gate:
             with gate.connect():  # until both have been looked at, one will do
-                eventually(lambda: len(_good(gate)) == 2, "a look at both")
+                eventually(lambda: len(_good(gate, "replica")) == 2, "a look at both")
             sessions = [gate.connect() for _ in range(6)]
             ports = [port_of(each) for each in sessions]
             assert sorted(ports.count(port) for port in set(ports)) == [3, 3]
@@ -182,19 +222,24 @@ def test_sessions_are_balanced_and_the_loss_of_one_server_costs_only_its_own(
             gate.check_trail()
 
 
-def _good(gate: Gate) -> list[str]:
-    """The places of the replica tier's servers that are good, as the page about targets says."""
+def _good(gate: Gate, tier: str) -> list[str]:
+    """The places of a tier's servers that are good, as the page about targets says."""
     assert gate.running is not None
     target = gate.config.targets[0]
-    servers = gate.running.replicas.standing(target, target.tiers[0])
+    found = target.tier(tier)
+    assert found is not None
+    servers = gate.running.replicas.standing(target, found)
     return [each.place for each in servers if each.good]
 
 
-def test_the_replica_serves_while_its_primary_is_down(tmp_path: Path) -> None:
+def test_the_replica_serves_while_its_primary_is_down_and_until_it_is_promoted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with EmbeddedPostgres(18, durable=False) as primary, EmbeddedReplica(primary) as replica:
         write(primary.url(), "CREATE TABLE notes (text text)")
         replica.wait_caught_up()
-        with gate_before(tmp_path, primary.url(), [replica.url()]) as gate:
+        tiers = SEVERAL.replace(', "file:DIR/second.url"', "")
+        with gate_before(tmp_path, tiers, primary=primary.url(), replica=replica.url()) as gate:
             with gate.connect() as connection:
                 primary.stop()
                 assert connection.execute("SELECT count(*) FROM notes").fetchone() == (0,)
@@ -202,118 +247,104 @@ def test_the_replica_serves_while_its_primary_is_down(tmp_path: Path) -> None:
                 assert connection.execute(HERE).fetchone() == (True,)
             with pytest.raises(psycopg.OperationalError, match="cannot be reached"):
                 gate.connect("write")
+            promote(gate, replica, monkeypatch)
 
 
 # --- promotion ----------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def doomed(
-    replicated: Replicated, shop: str, tmp_path: Path
-) -> Iterator[tuple[Gate, EmbeddedReplica]]:
-    """A gate before a replica that the test may promote."""
-    with EmbeddedReplica(replicated.primary) as replica:
-        primary = replicated.primary.url(database=shop)
-        with gate_before(tmp_path, primary, [replica.url(database=shop)]) as gate:
-            yield gate, replica
-
-
-def test_an_idle_session_ends_when_its_replica_is_promoted(
-    doomed: tuple[Gate, EmbeddedReplica],
-) -> None:
-    gate, replica = doomed
-    with gate.raw() as wire:
-        assert wire.query(HERE) == "T D:t C:SELECT 1 ZI"
-        replica.promote()
-        assert wire.rest() == "E:57P01"
+def promote(gate: Gate, replica: EmbeddedReplica, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways in which a session hears that its replica is one no more."""
+    with gate.raw() as idle, gate.raw() as busy:
+        assert idle.query(HERE) == "T D:t C:SELECT 1 ZI"
+        busy.query(HERE)
+        with monkeypatch.context() as patch:
+            # No look comes in between: PostgreSQL 14 and later tell with the first answer.
+            patch.setattr("holdpoint.engine.replicas.ReplicaSet._objection", lambda *_: None)
+            replica.promote()
+            assert busy.query("SELECT 1") == "T D:1 C:SELECT 1 ZI"
+            busy.send(Q("SELECT 2"))
+            assert "D:2" not in busy.rest()
+        assert idle.rest() == "E:57P01"  # it has sent nothing
+    for wire in (busy, idle):
+        assert wire.errors[-1]["C"] == "57P01"
         assert wire.errors[-1]["M"].endswith("is no replica any more")
     with pytest.raises(psycopg.OperationalError, match=r"is not? (a )?replica"):
         gate.connect()
     gate.quiet()
     closed = [body for kind, body in gate.trail() if kind == "session.closed"]
-    assert closed[0]["reason"].endswith("is no replica any more")
-
-
-def test_after_the_servers_own_word_nothing_more_is_sent(
-    doomed: tuple[Gate, EmbeddedReplica], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No look comes in between: PostgreSQL 14 and later tell with the first answer."""
-    gate, replica = doomed
-    with gate.raw() as wire:
-        wire.query(HERE)
-        monkeypatch.setattr("holdpoint.engine.replicas.ReplicaSet._objection", lambda *_: None)
-        replica.promote()
-        assert wire.query("SELECT 1") == "T D:1 C:SELECT 1 ZI"
-        wire.send(Q("SELECT 2"))
-        assert "D:2" not in wire.rest()
-        assert wire.errors[-1]["C"] == "57P01"
+    ended = [body["reason"] for body in closed if "reason" in body]
+    assert [reason.endswith("is no replica any more") for reason in ended] == [True, True]
 
 
 # --- lag ----------------------------------------------------------------------------------------
 
 
-@contextmanager
-def lagging(
-    replicated: Replicated, shop: str, folder: Path, when: str
-) -> Iterator[tuple[Gate, EmbeddedReplica]]:
-    """A gate before a replica of its own, with a limit; the replica is up to date so far."""
-    with EmbeddedReplica(replicated.primary) as replica:
-        policy = f'lag_over = "{LIMIT}"\nwhen_lagging = "{when}"\n'
-        urls = [replica.url(database=shop)]
-        with gate_before(folder, replicated.primary.url(database=shop), urls, policy) as gate:
-            yield gate, replica
+@pytest.fixture
+def replica(replicated: Replicated, gate: Gate) -> Iterator[EmbeddedReplica]:
+    """The replica behind the gate; up to date at the start and at the end."""
+    replicated.replica.wait_caught_up()
+    since = gate.length()
+    yield replicated.replica
+    replicated.replica.resume_replay()
+    gate.check_trail(since)
 
 
-def fall_behind(gate: Gate, replica: EmbeddedReplica) -> None:
-    """Stop the replay, commit at the primary, and wait until the gate has seen it."""
+def fall_behind(gate: Gate, replica: EmbeddedReplica, tier: str) -> None:
+    """Stop the replay, commit at the primary, and wait until the gate and sessions know it."""
     replica.pause_replay()
     write(gate.direct)
-    eventually(lambda: not _good(gate), "the limit is passed")
+    eventually(lambda: not _good(gate, tier), "the limit is passed")
+    if tier != "say":
+        eventually(lambda: not any(each.relay.plain for each in _sessions(gate)), "all have heard")
+
+
+def _sessions(gate: Gate) -> tuple[Session, ...]:
+    assert gate.running is not None
+    return gate.running.door.sessions()
 
 
 def test_statements_of_open_sessions_are_refused_while_it_lags(
-    replicated: Replicated, shop: str, tmp_path: Path
+    gate: Gate, replica: EmbeddedReplica
 ) -> None:
-    with lagging(replicated, shop, tmp_path, "refuse") as (gate, replica):
-        with gate.connect(prepare_threshold=0) as connection:
-            assert connection.execute(COUNT).fetchone() == (5000,)  # prepared: the shortest way
-            connection.execute("BEGIN")
-            fall_behind(gate, replica)
-            session = next(iter(gate.running.door._sessions.values()))  # type: ignore[union-attr]
-            eventually(lambda: not session.relay.plain, "the session has heard")
-            with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState) as caught:
-                connection.execute(COUNT)
-            assert "its replay is paused; the tier's limit is 0.5 s" in str(caught.value)
-            assert caught.value.diag.message_detail == "HP8015"
-            connection.execute("ROLLBACK")  # what was begun can be ended
-            with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
-                connection.execute("SELECT 1")
-            with pytest.raises(psycopg.OperationalError, match="its replay is paused"):
-                gate.connect()
-            replica.resume_replay()
-            eventually(lambda: session.relay.plain, "the session has heard")
-            assert connection.execute(COUNT).fetchone() == (5000,)
-        gate.check_trail()
-        denied = [text for kind, text in statements(gate.trail()) if kind == "denied"]
-        assert denied == [COUNT, "SELECT 1"]
+    since = gate.length()
+    with gate.connect("refuse", prepare_threshold=0) as connection:
+        assert connection.execute(COUNT).fetchone() == (5000,)  # prepared: the shortest way
+        connection.execute("BEGIN")
+        fall_behind(gate, replica, "refuse")
+        [session] = _sessions(gate)
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState) as caught:
+            connection.execute(COUNT)
+        assert "its replay is paused; the tier's limit is 0.5 s" in str(caught.value)
+        assert caught.value.diag.message_detail == "HP8015"
+        connection.execute("ROLLBACK")  # what was begun can be ended
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+            connection.execute("SELECT 1")
+        with pytest.raises(psycopg.OperationalError, match="its replay is paused"):
+            gate.connect("refuse")
+        with gate.connect("replica") as unlimited:  # a tier without a limit has none
+            assert unlimited.execute(COUNT).fetchone() == (5000,)
+        replica.resume_replay()
+        eventually(lambda: session.relay.plain, "the session has heard")
+        assert connection.execute(COUNT).fetchone() == (5000,)
+    gate.quiet()
+    denied = [text for kind, text in statements(gate.trail(since), since) if kind == "denied"]
+    assert denied == [COUNT, "SELECT 1"]
 
 
 def test_a_statement_waits_until_the_replica_has_caught_up(
-    replicated: Replicated, shop: str, tmp_path: Path
+    gate: Gate, replica: EmbeddedReplica
 ) -> None:
-    with lagging(replicated, shop, tmp_path, "wait") as (gate, replica), gate.connect() as session:
-        fall_behind(gate, replica)
+    with gate.connect("wait") as session:
+        fall_behind(gate, replica, "wait")
         answers: list[object] = []
         threads = [
             threading.Thread(target=lambda: answers.append(session.execute(COUNT).fetchone())),
-            threading.Thread(target=lambda: answers.append(_read_anew(gate))),
+            threading.Thread(target=lambda: answers.append(_read_anew(gate, "wait"))),
         ]
         for thread in threads:
             thread.start()
-        door = gate.running.door  # type: ignore[union-attr]
-        eventually(
-            lambda: any(each._passage is not None for each in door.sessions()), "it has come"
-        )
+        eventually(lambda: any(each.is_at_gate for each in _sessions(gate)), "it has come")
         assert answers == []
         replica.resume_replay()
         for thread in threads:
@@ -321,59 +352,45 @@ def test_a_statement_waits_until_the_replica_has_caught_up(
         assert answers == [(5000,), (5000,)]
 
 
-def _read_anew(gate: Gate) -> object:
-    with gate.connect() as connection:
+def _read_anew(gate: Gate, tier: str) -> object:
+    with gate.connect(tier) as connection:
         return connection.execute(COUNT).fetchone()
 
 
-def test_nobody_waits_for_ever(
-    replicated: Replicated, shop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_nobody_waits_for_ever_and_a_wait_can_be_cancelled(
+    gate: Gate, replica: EmbeddedReplica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with lagging(replicated, shop, tmp_path, "wait") as (gate, replica), gate.connect() as session:
-        fall_behind(gate, replica)
-        monkeypatch.setattr("holdpoint.model.limits.REPLICA_WAIT_S", 0.2)
-        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
-            session.execute(COUNT)
-        with pytest.raises(psycopg.OperationalError, match="its replay is paused"):
-            gate.connect()
-
-
-def test_a_statement_that_waits_can_be_cancelled(
-    replicated: Replicated, shop: str, tmp_path: Path
-) -> None:
-    with lagging(replicated, shop, tmp_path, "wait") as (gate, replica), gate.connect() as session:
-        fall_behind(gate, replica)
-        door = gate.running.door  # type: ignore[union-attr]
+    with gate.connect("wait") as session:
+        fall_behind(gate, replica, "wait")
 
         def cancel() -> None:
-            waits = [each for each in door.sessions() if each._passage is not None]
-            eventually(lambda: any(_waits(each) for each in door.sessions()), str(waits))
+            eventually(lambda: any(each.is_at_gate for each in _sessions(gate)), "it waits")
             session.cancel_safe()
 
+        monkeypatch.setattr("holdpoint.model.limits.REPLICA_WAIT_S", DEADLINE_S)
         thread = threading.Thread(target=cancel)
         thread.start()
         with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
             session.execute(COUNT)
         thread.join()
-
-
-def _waits(session: object) -> bool:
-    passage = session._passage  # type: ignore[attr-defined]
-    return passage is not None and passage.is_waiting
+        monkeypatch.setattr("holdpoint.model.limits.REPLICA_WAIT_S", 0.2)
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+            session.execute(COUNT)
+        with pytest.raises(psycopg.OperationalError, match="its replay is paused"):
+            gate.connect("wait")
 
 
 def test_a_session_on_a_lagging_replica_is_told_so_at_its_start(
-    replicated: Replicated, shop: str, tmp_path: Path
+    gate: Gate, replica: EmbeddedReplica
 ) -> None:
-    with lagging(replicated, shop, tmp_path, "say") as (gate, replica):
-        with gate.raw() as wire:
-            assert _notices(wire) == []
-        fall_behind(gate, replica)
-        with gate.raw() as wire:
-            [notice] = _notices(wire)
-            assert notice["M"].startswith("this replica is at most ")
-            assert notice["S"] == "WARNING"
-            assert wire.query(COUNT) == "T D:5000 C:SELECT 1 ZI"
+    with gate.raw("say") as wire:
+        assert _notices(wire) == []
+    fall_behind(gate, replica, "say")
+    with gate.raw("say") as wire:
+        [notice] = _notices(wire)
+        assert notice["M"].startswith("this replica is at most ")
+        assert notice["S"] == "WARNING"
+        assert wire.query(COUNT) == "T D:5000 C:SELECT 1 ZI"
 
 
 def _notices(wire: Wire) -> list[dict[str, str]]:
