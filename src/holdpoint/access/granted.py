@@ -110,7 +110,8 @@ class PassingView:
 class Granted:
     """What one database gives, to the roles that were asked about and to everybody.
 
-    ``admin`` is the one who asked, ``started`` when the server did (seconds since 1970).
+    ``admin`` is the one who asked, ``started`` when the server did (seconds since 1970),
+    ``locks`` how many locks it has for all transactions together.
     ``held`` and ``defaults`` are of those roles, of everybody
     (outside the server's own schemas), and what the one who asks may give on. ``definers`` are
     functions that run with their owner's rights. ``secured`` are tables with row-level security.
@@ -124,6 +125,7 @@ class Granted:
     createrole: bool
     in_recovery: bool
     started: str
+    locks: int
     database_owner: str
     objects: Objects
     owners: Mapping[Place, str]

@@ -14,7 +14,7 @@ from typing import Final
 from holdpoint.access import statements
 from holdpoint.access.desired import PUBLIC, Desired, On, Right, Wanted
 from holdpoint.access.granted import Granted, Held
-from holdpoint.access.statements import Step
+from holdpoint.access.statements import Step, names_of
 from holdpoint.policy.words import listed, quoted
 
 ROLES_SHOWN: Final = 4
@@ -97,6 +97,7 @@ def _mend(
     held: list[Held], roles: tuple[str, ...], obstacle: str, desired: Desired, state: Granted
 ) -> Mend:
     rights = [each.right for each in held]
+    names = names_of(state)
     mine = {each.name for each in desired.roles} | desired.siblings
     minters = {each.name for each in desired.roles if each.admin_of}
     mine |= {each.member for each in state.memberships if each.grantor in minters}
@@ -106,13 +107,13 @@ def _mend(
         for name, each in state.roles.items()
         if each.login and not each.superuser and name not in mine and name not in owners
     )
-    may = " and ".join(each.words for each in statements.give([PUBLIC], rights, state.signatures))
+    may = " and ".join(each.words for each in statements.give([PUBLIC], rights, names))
     if rights[0].on is On.FUNCTION:
         may += ", with the rights of its owner"
     # What others keep is part of taking it from everybody, not of any role's own plan.
     steps = [
         replace(each, words=f"everybody {each.words}")
-        for each in statements.take(PUBLIC, rights, state.signatures)
+        for each in statements.take(PUBLIC, rights, names)
     ]
     shown = [quoted(name) for name in others[:ROLES_SHOWN]]
     if len(others) > len(shown):
@@ -122,7 +123,7 @@ def _mend(
         keep = f"; {listed(shown)} would keep it, by name"
         steps += [
             replace(each, role="", words=f"{listed(shown)} {each.words}, by name")
-            for each in statements.give(others, rights, state.signatures)
+            for each in statements.give(others, rights, names)
         ]
     return Mend(
         words=f"everybody {may}: PUBLIC holds it, so "

@@ -19,10 +19,12 @@ from holdpoint.access.granted import Granted, Held
 from holdpoint.access.mends import Mend
 from holdpoint.access.notes import notes_of
 from holdpoint.access.resolve import rights_of
-from holdpoint.access.statements import Step
+from holdpoint.access.statements import Step, names_of
 from holdpoint.policy.words import listed, quoted
 
 BLOCKED_SHOWN: Final = 6  # objects of one line; all are counted
+LOCKS_SINCE: Final = 17  # 18 locks each table that a GRANT names, 16 does not (seen)
+LOCKS_SHARE: Final = 0.5  # chosen: others need some too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +98,13 @@ def make_plan(
     found = mends.find(desired, state, wanted)
     if mend:
         steps += [step for each in found if not each.obstacle for step in each.steps]
+    named = len({table for step in steps for table in step.tables})
+    if state.version >= LOCKS_SINCE and named > state.locks * LOCKS_SHARE:
+        problems.append(
+            f"{named:,} tables and sequences are named one by one, and each is locked: of the "
+            f"server's {state.locks:,} locks (`max_locks_per_transaction` times "
+            "`max_connections`) too few would be left; plan tier by tier with `--tier`"
+        )
     return Plan(
         target=desired.target,
         admin=state.admin,
@@ -144,7 +153,7 @@ class _Difference:
 
     def steps(self) -> list[Step]:
         """What is taken first, then what is given."""
-        name, signatures = self._name, self._state.signatures
+        name, names = self._name, names_of(self._state)
         has = {each.default for each in self._state.defaults if each.grantee == name}
         grantable = {
             each.default for each in self._state.defaults if each.grantee == name and each.grantable
@@ -154,9 +163,9 @@ class _Difference:
             (self._wanted.defaults - has) | (grantable & self._wanted.defaults), adds=True
         )
         return [
-            *statements.take(name, self._takes, signatures),
-            *statements.take(name, self._options, signatures, option_only=True),
-            *statements.give([name], self._gives, signatures),
+            *statements.take(name, self._takes, names),
+            *statements.take(name, self._options, names, option_only=True),
+            *statements.give([name], self._gives, names),
             *statements.defaults(name, surplus, adds=False),
             *statements.defaults(name, lacking, adds=True),
         ]

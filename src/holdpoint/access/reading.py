@@ -46,7 +46,10 @@ _OURS: Final = "(n.nspname !~ '^pg_' AND n.nspname <> 'information_schema')"
 SESSION: Final = """
 SELECT current_setting('server_version_num')::int / 10000, d.datname::text, r.rolname::text,
        r.rolsuper, r.rolcreaterole, pg_is_in_recovery(), pg_get_userbyid(d.datdba)::text,
-       extract(epoch FROM pg_postmaster_start_time())::text
+       extract(epoch FROM pg_postmaster_start_time())::text,
+       current_setting('max_locks_per_transaction')::int
+       * (current_setting('max_connections')::int
+          + current_setting('max_prepared_transactions')::int)
   FROM pg_database AS d, pg_roles AS r
  WHERE d.datname = current_database() AND r.rolname = current_user
 """
@@ -283,7 +286,7 @@ class _Reader:
     def read(self) -> Granted:
         """Read everything."""
         [session] = self._rows(SESSION)
-        version, database, admin, superuser, createrole, recovering, owner, started = session
+        version, database, admin, superuser, createrole, recovering, owner, started, locks = session
         secured: set[tuple[str, str]] = set()
         definers: set[Place] = set()
         schemas = dict(self._rows(SCHEMAS))
@@ -298,6 +301,7 @@ class _Reader:
             createrole=createrole,
             in_recovery=recovering,
             started=started,
+            locks=locks,
             database_owner=owner,
             objects=Objects(
                 database=database,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from holdpoint.access.desired import PUBLIC, DefaultRight, DesiredRole, On, Right
-from holdpoint.access.granted import Membership, RoleSetting
+from holdpoint.access.granted import Granted, Membership, RoleSetting
 from holdpoint.access.quoting import identifier, literal, qualified
 from holdpoint.audit.redact import MARK
 from holdpoint.policy.words import listed, quoted
@@ -65,8 +65,19 @@ _VERB: Final = {
     (On.PARAMETER, "set"): "set",
 }
 
-Signatures = Mapping[tuple[str, str], str]
-"""Functions, as (schema, ``f(integer)``), to how SQL writes them."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """How SQL writes objects.
+
+    ``signatures`` has functions, by schema and ``f(integer)``. ``counts`` says how many objects of
+    a kind a schema has: what is done to more than ``OBJECTS_PER_STATEMENT`` of them, and to all
+    that there are, is done to ``ALL TABLES IN SCHEMA``. Each table that a statement names is
+    locked (seen on 18, not on 16), and there are so many locks; this form takes none.
+    """
+
+    signatures: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    counts: Mapping[tuple[On, str], int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +85,7 @@ class Step:
     """One statement of a plan. ``role`` is whom it is about, empty for everybody.
 
     ``adds``: the role can do more afterwards, or else less. ``secret`` is a part of the text that
-    is not shown: a password's verifier.
+    is not shown: a password's verifier. ``tables`` are tables and sequences that it names.
     """
 
     role: str
@@ -82,6 +93,7 @@ class Step:
     words: str
     sql: str = field(repr=False)
     secret: str = field(default="", repr=False)
+    tables: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def shown(self) -> str:
@@ -245,36 +257,54 @@ def leave(membership: Membership, version: int, *, about: str) -> Step:
 # --- rights ---------------------------------------------------------------------------------------
 
 
-def give(grantees: Sequence[str], rights: Iterable[Right], signatures: Signatures) -> list[Step]:
+def names_of(state: Granted) -> Names:
+    """Return how SQL writes what a database has."""
+    objects = state.objects
+    counts = {
+        (on, schema): len(names)
+        for on, by_schema in (
+            (On.TABLE, objects.tables),
+            (On.SEQUENCE, objects.sequences),
+            (On.FUNCTION, objects.functions),
+        )
+        for schema, names in by_schema.items()
+    }
+    return Names(signatures=state.signatures, counts=counts)
+
+
+def give(grantees: Sequence[str], rights: Iterable[Right], names: Names) -> list[Step]:
     """Return the statements that give rights; the step is about the first grantee."""
     to = ", ".join(identifier(each) for each in grantees)
-    steps: list[Step] = []
-    for on, privileges, names in _folded(rights, signatures):
-        words = f"may {_doing(on, privileges, names)}"
-        sql = _wrapped(
-            f"GRANT {', '.join(_privileges(privileges))} ON {_KEYWORD[on]}", names, f"TO {to}"
+    return [
+        Step(
+            role=grantees[0],
+            adds=True,
+            words=f"may {each.doing}",
+            sql=_wrapped(f"GRANT {each.privileges} ON {each.kind}", each.names, f"TO {to}"),
+            tables=each.tables,
         )
-        steps.append(Step(role=grantees[0], adds=True, words=words, sql=sql))
-    return steps
+        for each in _folded(rights, names)
+    ]
 
 
 def take(
-    grantee: str, rights: Iterable[Right], signatures: Signatures, *, option_only: bool = False
+    grantee: str, rights: Iterable[Right], names: Names, *, option_only: bool = False
 ) -> list[Step]:
     """Return the statements that take rights away, or only the right to give them on."""
     of = identifier(grantee) if grantee != PUBLIC else "PUBLIC"
-    steps: list[Step] = []
-    for on, privileges, names in _folded(rights, signatures):
-        words = f"may no longer {_doing(on, privileges, names)}"
-        start = "REVOKE "
-        if option_only:
-            start += "GRANT OPTION FOR "
-            words = f"may no longer let others {_doing(on, privileges, names)}"
-        sql = _wrapped(
-            f"{start}{', '.join(_privileges(privileges))} ON {_KEYWORD[on]}", names, f"FROM {of}"
+    what, more = ("GRANT OPTION FOR ", "let others ") if option_only else ("", "")
+    return [
+        Step(
+            role=grantee,
+            adds=False,
+            words=f"may no longer {more}{each.doing}",
+            sql=_wrapped(
+                f"REVOKE {what}{each.privileges} ON {each.kind}", each.names, f"FROM {of}"
+            ),
+            tables=each.tables,
         )
-        steps.append(Step(role=grantee, adds=False, words=words, sql=sql))
-    return steps
+        for each in _folded(rights, names)
+    ]
 
 
 def defaults(grantee: str, rights: Iterable[DefaultRight], *, adds: bool) -> list[Step]:
@@ -304,32 +334,85 @@ def defaults(grantee: str, rights: Iterable[DefaultRight], *, adds: bool) -> lis
 _Privileges = tuple[tuple[str, tuple[str, ...]], ...]
 
 
-def _folded(
-    rights: Iterable[Right], signatures: Signatures
-) -> list[tuple[On, _Privileges, list[str]]]:
-    """Objects whose privileges are alike, together; each object's name as SQL writes it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fold:
+    """Objects whose privileges are alike: one statement."""
+
+    on: On
+    held: _Privileges
+    names: Sequence[str]
+    schema: str = ""  # all of it
+
+    @property
+    def kind(self) -> str:
+        """What stands after ON, before the names."""
+        return f"ALL {_PLURAL[self.on]} IN SCHEMA" if self.schema else _KEYWORD[self.on]
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables and sequences that are named one by one."""
+        named = self.on in (On.TABLE, On.SEQUENCE) and not self.schema
+        return tuple(self.names) if named else ()
+
+    @property
+    def privileges(self) -> str:
+        """``SELECT, UPDATE (status)``."""
+        return ", ".join(_written(self.held))
+
+    @property
+    def doing(self) -> str:
+        """What they let one do, in words: ``SELECT on `orders` ``, ``use schema `public` ``."""
+        what = self.on.value
+        if self.schema:
+            objects = f"all {what}s in {quoted(self.schema)}"
+        else:
+            shown = [quoted(each) for each in self.names[:OBJECTS_SHOWN]]
+            if len(self.names) > len(shown):
+                shown.append(f"{len(self.names) - len(shown):,} more")
+            kind = "" if self.on is On.TABLE else f"{what}{'s' if len(self.names) > 1 else ''} "
+            objects = kind + listed(shown)
+        verbs = [_VERB.get((self.on, name), "") for name, _ in self.held]
+        if all(verbs):
+            return f"{listed(verbs)} {objects}"
+        return f"{listed(_written(self.held))} on {objects}"
+
+
+def _folded(rights: Iterable[Right], names: Names) -> list[_Fold]:
+    """Put together what one statement can do, in an order that is always the same."""
     of_object: dict[tuple[On, str, str], dict[str, set[str]]] = defaultdict(dict)
-    for each in rights:
-        columns = of_object[each.on, each.schema, each.name].setdefault(each.privilege, set())
-        if each.column:
-            columns.add(each.column)
-    alike: dict[tuple[On, _Privileges], list[str]] = defaultdict(list)
-    for on, schema, name in sorted(of_object):
-        found = of_object[on, schema, name]
-        privileges = tuple((each, tuple(sorted(found[each]))) for each in sorted(found))
-        alike[on, privileges].append(_object(on, schema, name, signatures))
+    for each in sorted(rights):  # what has no column comes first, and stands for all columns
+        held = of_object[each.on, each.schema, each.name]
+        if not each.column:
+            held[each.privilege] = set()
+        elif held.get(each.privilege) != set():
+            held.setdefault(each.privilege, set()).add(each.column)
+    alike: dict[tuple[On, _Privileges], dict[str, list[str]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
+    for (on, schema, name), held in of_object.items():
+        privileges = tuple((each, tuple(sorted(held[each]))) for each in sorted(held))
+        alike[on, privileges][schema].append(_object(on, schema, name, names))
     order = list(On)
-    folded: list[tuple[On, _Privileges, list[str]]] = []
-    for on, privileges in sorted(alike, key=lambda key: (order.index(key[0]), alike[key])):
-        names = alike[on, privileges]
-        for start in range(0, len(names), OBJECTS_PER_STATEMENT):
-            folded.append((on, privileges, names[start : start + OBJECTS_PER_STATEMENT]))
-    return folded
+    folds: list[_Fold] = []
+    for (on, privileges), schemas in alike.items():
+        some: list[str] = []
+        for schema, objects in schemas.items():
+            whole = not any(columns for _, columns in privileges)
+            every = len(objects) == names.counts.get((on, schema), -1)
+            if whole and every and len(objects) > OBJECTS_PER_STATEMENT:
+                all_of = [identifier(schema)]
+                folds.append(_Fold(on=on, held=privileges, names=all_of, schema=schema))
+            else:
+                some += objects
+        for start in range(0, len(some), OBJECTS_PER_STATEMENT):
+            part = some[start : start + OBJECTS_PER_STATEMENT]
+            folds.append(_Fold(on=on, held=privileges, names=part))
+    return sorted(folds, key=lambda each: (order.index(each.on), *each.names, each.privileges))
 
 
-def _object(on: On, schema: str, name: str, signatures: Signatures) -> str:
+def _object(on: On, schema: str, name: str, names: Names) -> str:
     if on is On.FUNCTION:
-        known = signatures.get((schema, name))
+        known = names.signatures.get((schema, name))
         if known is not None:
             return known
         bare, _, arguments = name.partition("(")
@@ -341,19 +424,7 @@ def _object(on: On, schema: str, name: str, signatures: Signatures) -> str:
     return qualified(schema, name)
 
 
-def _doing(on: On, privileges: _Privileges, names: Sequence[str]) -> str:
-    """What privileges let one do, in words: ``SELECT on `orders` ``, ``use schema `public` ``."""
-    kind = "" if on is On.TABLE else f"{on.value} " if len(names) == 1 else f"{on.value}s "
-    shown = [quoted(each) for each in names[:OBJECTS_SHOWN]]
-    if len(names) > len(shown):
-        shown.append(f"{len(names) - len(shown):,} more")
-    verbs = [_VERB.get((on, name), "") for name, _ in privileges]
-    if all(verbs):
-        return f"{listed(verbs)} {kind}{listed(shown)}"
-    return f"{listed(_privileges(privileges))} on {kind}{listed(shown)}"
-
-
-def _privileges(privileges: _Privileges) -> list[str]:
+def _written(privileges: _Privileges) -> list[str]:
     return [
         f"{name.upper()} ({', '.join(identifier(each) for each in columns)})"
         if columns
