@@ -139,13 +139,14 @@ def test_a_pipeline_waits_until_the_bound_holds_again(bounded: Gate) -> None:
         assert wire.ask(*bound_before) == "1 2 1 2 C:SET D:30s C:SHOW ZI"
         assert wire.ask(Q(off), Q(show), ready=2) == "C:SET ZI T D:30s C:SHOW ZI"
         assert wire.ask(run(off), S, Q(show), ready=2) == "1 2 C:SET ZI T D:30s C:SHOW ZI"
-        assert "D:30s" in wire.ask(run(off), Q(show), S, ready=2)
         # An error before the next Sync takes back what was set; nothing is asked while it skips.
         assert wire.ask(run(off), run("SELECT 1/0"), run(show), S).endswith("E:22012 ZI")
         assert shown(wire) == KEPT
         assert wire.ask(Q("BEGIN"), run(off), run("SELECT 1/0"), S, ready=2).endswith("E:22012 ZE")
         assert wire.query("ROLLBACK") == "C:ROLLBACK ZI"
         assert shown(wire) == KEPT
+        # Last, because a server of version 18 gets confused by it: a Query before the Sync.
+        assert "D:30s" in wire.ask(run(off), Q(show), S, ready=2)
 
 
 def test_shorter_ones_are_the_agents_own(bounded: Gate) -> None:
