@@ -90,7 +90,12 @@ def parse(
     server = read_server(document.get("server", {}), base, notes)
     groups = read_groups(document.get("groups"), notes)
     holds = _read_holds(document.get("holds", {}), groups, notes)
-    targets = read_targets(document.get("targets"), base, notes)
+    targets = read_targets(
+        document.get("targets"),
+        base,
+        notes,
+        lambda table, path: read_need(table, groups, path, notes, holds.need.expires_s),
+    )
     budgets = read_budgets(document.get("budgets"), targets, notes)
     advise(targets, notes)
     rules = read_rules(document.get("rules"), groups, notes, holds.need.expires_s)

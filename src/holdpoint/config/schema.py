@@ -50,7 +50,7 @@ class QuorumTable(Table):
 
 
 class ApproveTable(Table):
-    """``approve`` of a rule or of ``[holds]``."""
+    """``approve`` of a rule, of a tier or of ``[holds]``."""
 
     all: list[QuorumTable] = []
     any: list[QuorumTable] = []
@@ -134,6 +134,7 @@ class TierTable(Table):
     when_lagging: str | None = None
     agents: Words | None = None
     allow: Any = None
+    approve: ApproveTable | None = None
     role: str | None = None
     grants: Objects | None = None
     sequences: Objects | None = None

@@ -11,7 +11,7 @@ from holdpoint.config.locate import Path
 from holdpoint.config.problems import Notes
 from holdpoint.config.quantities import read_duration
 from holdpoint.config.schema import FreezeTable, TargetTable, TierTable, checked
-from holdpoint.config.tiers import anchored, check_url, read_tier
+from holdpoint.config.tiers import NeedReader, anchored, check_url, read_tier
 from holdpoint.config.times import moment, read_hours, read_zone
 from holdpoint.model.limits import EXACT_ROWS_MAX_S
 from holdpoint.model.target import Freeze, Target, Tier
@@ -22,7 +22,9 @@ NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
 NAME_WORDS: Final = "a name has letters, digits, `_`, `-` and `.`, at most 63"
 
 
-def read_targets(value: object, base: FilePath, notes: Notes) -> tuple[Target, ...]:
+def read_targets(
+    value: object, base: FilePath, notes: Notes, needs: NeedReader
+) -> tuple[Target, ...]:
     """All targets that can be made out."""
     if value is None:
         notes.problem((), "there is no target", "add `[targets.NAME]` with a tier")
@@ -30,11 +32,13 @@ def read_targets(value: object, base: FilePath, notes: Notes) -> tuple[Target, .
     if not isinstance(value, dict) or not value:
         notes.problem(("targets",), "must be tables such as `[targets.shop]`")
         return ()
-    targets = [_read_target(name, table, base, notes) for name, table in value.items()]
+    targets = [_read_target(name, table, base, notes, needs) for name, table in value.items()]
     return tuple(target for target in targets if target is not None)
 
 
-def _read_target(name: str, value: object, base: FilePath, notes: Notes) -> Target | None:
+def _read_target(
+    name: str, value: object, base: FilePath, notes: Notes, needs: NeedReader
+) -> Target | None:
     """One target, with as much of it as can be made out."""
     path: Path = ("targets", name)
     if not NAME.fullmatch(name):
@@ -57,7 +61,7 @@ def _read_target(name: str, value: object, base: FilePath, notes: Notes) -> Targ
         timezone=table.timezone if zone is not None else "UTC",
         business_hours=read_hours(table.business_hours, (*path, "business_hours"), notes),
         freezes=_read_freezes(table.freezes, zone, (*path, "freezes"), notes),
-        tiers=_read_tiers(name, table.tiers, zone, base, notes),
+        tiers=_read_tiers(name, table.tiers, zone, base, notes, needs),
         exact_rows_s=_read_exact(table.exact_rows, (*path, "exact_rows"), notes),
         read_cost_over=table.read_cost_over,
         admin_source=anchored(table.admin_url, base),
@@ -98,7 +102,12 @@ def _read_freezes(
 
 
 def _read_tiers(
-    target: str, value: object, zone: ZoneInfo | None, base: FilePath, notes: Notes
+    target: str,
+    value: object,
+    zone: ZoneInfo | None,
+    base: FilePath,
+    notes: Notes,
+    needs: NeedReader,
 ) -> tuple[Tier, ...]:
     """All tiers of a target, in the order of the file."""
     path: Path = ("targets", target, "tiers")
@@ -116,5 +125,5 @@ def _read_tiers(
             notes.problem(place, f"`{name}` cannot name a tier", NAME_WORDS)
         table, _ = checked(TierTable, member, place, notes)
         if table is not None:
-            tiers.append(read_tier(name, table, zone, place, base, notes))
+            tiers.append(read_tier(name, table, zone, place, base, notes, needs))
     return tuple(tiers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path as FilePath
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -12,7 +13,7 @@ from holdpoint.config.locate import Path
 from holdpoint.config.names import is_possible
 from holdpoint.config.problems import Notes
 from holdpoint.config.quantities import read_duration, read_limit_s
-from holdpoint.config.schema import AllowTable, MintTable, TierTable, checked
+from holdpoint.config.schema import AllowTable, ApproveTable, MintTable, TierTable, checked
 from holdpoint.config.session_settings import read_settings
 from holdpoint.config.times import moment, read_hours
 from holdpoint.config.urls import (
@@ -22,6 +23,7 @@ from holdpoint.config.urls import (
     check_source,
     parse_url,
 )
+from holdpoint.model.decision import ApprovalNeed
 from holdpoint.model.limits import NAME_CHARS_MAX, ROLE_MINTED_VALID_S
 from holdpoint.model.target import AccessLevel, Allowance, Mint, Tier, WhenLagging
 from holdpoint.policy.compile import nearest
@@ -29,8 +31,18 @@ from holdpoint.policy.compile import nearest
 _RESERVED_ROLES: Final = frozenset({"public", "none"})  # CREATE ROLE refuses them, quoted or not
 
 
+NeedReader = Callable[[ApproveTable, Path], ApprovalNeed]
+"""Reads ``approve``: it knows the groups."""
+
+
 def read_tier(
-    name: str, table: TierTable, zone: ZoneInfo | None, path: Path, base: FilePath, notes: Notes
+    name: str,
+    table: TierTable,
+    zone: ZoneInfo | None,
+    path: Path,
+    base: FilePath,
+    notes: Notes,
+    needs: NeedReader,
 ) -> Tier:
     """One tier; an access level that is not known is noted and taken for the least."""
     access = _read_access(table.access, (*path, "access"), notes)
@@ -57,6 +69,7 @@ def read_tier(
         mint=_read_mint(table, access, path, base, notes),
         role=_read_role(table.role, (*path, "role"), notes),
         grants=read_grants(table, access, path, notes),
+        need=needs(table.approve, (*path, "approve")) if table.approve is not None else None,
     )
 
 

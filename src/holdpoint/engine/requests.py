@@ -22,6 +22,7 @@ from holdpoint.engine import tasks
 from holdpoint.engine.holds import HoldBook
 from holdpoint.model import limits
 from holdpoint.model.budget import least
+from holdpoint.model.decision import ApprovalNeed
 from holdpoint.model.finding import Finding
 from holdpoint.model.hold import Answer, Hold, HoldState
 from holdpoint.model.record import RecordKind
@@ -132,7 +133,7 @@ class RequestDesk:
 
     async def open(self, asked: Asked, peer: str) -> Hold:
         """Put a request before people. Raises ``HoldRefused``, ``TrailUnavailable``."""
-        now, need, login = self._clock(), self._policy.need, asked.login
+        now, need, login = self._clock(), self._need(asked.tier), asked.login
         finding = _finding(asked)
         return await self._book.open(
             Hold(
@@ -191,12 +192,20 @@ class RequestDesk:
             raise NotNow(f"`{hold.id}` is {hold.state.value}", _NEXT.get(hold.state, "ask again"))
         reason, for_s = case["reason"], case["for_s"]
         place = (hold.target, hold.tier)
-        if hold.digest != self._digest(hold.agent, hold.task, *place, reason, for_s):
+        target = self._targets.get(hold.target)
+        tier = target.tier(hold.tier) if target is not None else None
+        stands = tier is not None and hold.need == self._need(tier)
+        digest = self._digest(hold.agent, hold.task, *place, reason, for_s)
+        if not stands or hold.digest != digest:
             await self._book.end(hold.id, HoldState.SUPERSEDED)
             raise NotNow(
                 f"`{hold.id}` was approved under another configuration than the one that runs now",
                 "ask again",
             )
+
+    def _need(self, tier: Tier) -> ApprovalNeed:
+        """Return who must approve a request for a tier."""
+        return self._policy.need if tier.need is None else tier.need
 
     def _place(self, path: str) -> tuple[Target, Tier]:
         name, _, tier_name = path.partition("/")

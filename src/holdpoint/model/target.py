@@ -5,6 +5,7 @@ from datetime import datetime, time
 from enum import StrEnum
 
 from holdpoint.model.budget import NO_BUDGET, Budget
+from holdpoint.model.decision import ApprovalNeed
 from holdpoint.model.grants import Grant
 
 
@@ -80,6 +81,8 @@ class Tier:
     fare as ``when_lagging`` says. ``settings`` are server settings that every session starts with.
 
     ``environment`` is what its database is for where that is not the target's: a sandbox.
+    ``need`` is who approves an agent's request for the tier, None for the policy's own need.
+
     ``role`` is the database role that ``grants`` are given to, empty for ``holdpoint_TARGET_TIER``;
     with ``{agent}`` in it each agent has one of its own. The URL's user is that role or a member of
     it. ``grants`` None says nothing about them, and ``access plan`` leaves the tier alone.
@@ -101,6 +104,7 @@ class Tier:
     environment: str = ""
     role: str = ""
     grants: tuple[Grant, ...] | None = None
+    need: ApprovalNeed | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

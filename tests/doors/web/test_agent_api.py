@@ -23,7 +23,7 @@ from holdpoint.model.task import Login, Task
 from holdpoint.store import credentials, tasks
 from holdpoint.store.tables import APPROVALS, CREDENTIALS, HOLDS, TASKS
 from holdpoint.wire.postgres.scram import make_verifier
-from support.agents import SECRET, agent_door, basic
+from support.agents import SECRET, SHOP, agent_door, basic
 from support.web import Review, csrf_of, review
 
 pytestmark = pytest.mark.anyio
@@ -220,6 +220,20 @@ async def test_the_policys_own_need_counts(house: Review) -> None:
     assert (await send(house, collect_path(request["id"]))).status_code == 409
     await approve(house, request["id"], "dora")
     assert (await send(house, collect_path(request["id"]))).status_code == 200
+
+
+async def test_a_tier_with_a_need_of_its_own_asks_for_it(house: Review) -> None:
+    need = ApprovalNeed(all_of=(Quorum(group="dba"),), expires_s=600)
+    targets, tiers = house.web.state.agents.desk._targets, SHOP.tiers
+    targets["shop"] = replace(SHOP, tiers=(*tiers[:2], replace(tiers[2], need=need)))
+    request = await asked(house, tier="shop/owner")
+    hold = await house.book.get(request["id"])
+    assert hold is not None
+    assert hold.need == need
+    await approve(house, request["id"])
+    targets["shop"] = SHOP
+    answer = await send(house, collect_path(request["id"]))
+    assert (answer.status_code, "another configuration" in answer.json()["error"]) == (409, True)
 
 
 # --- with a task's credential ---------------------------------------------------------------------
