@@ -87,6 +87,7 @@ class Watched:
         self._course = Course()
         self._connection: psycopg.AsyncConnection[Any] | None = None
         self._moved = False
+        self._closed = False
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -103,11 +104,12 @@ class Watched:
     def use(self) -> None:
         """Look at it from now on, until nobody has used it for ``REPLICA_IDLE_S``."""
         self._used_at = self._clock()
-        if self._task is None or self._task.done():
+        if not self._closed and (self._task is None or self._task.done()):
             self._task = asyncio.create_task(self._watch(), name="replica")
 
     async def close(self) -> None:
-        """Stop looking."""
+        """Stop looking, for good: sessions may end later than this."""
+        self._closed = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
