@@ -73,7 +73,7 @@ class Names:
     ``signatures`` has functions, by schema and ``f(integer)``. ``counts`` says how many objects of
     a kind a schema has: what is done to more than ``OBJECTS_PER_STATEMENT`` of them, and to all
     that there are, is done to ``ALL TABLES IN SCHEMA``. Each table that a statement names is
-    locked (seen on 18, not on 16), and there are so many locks; this form takes none.
+    locked (seen on 18, not before), and there are so many locks; this form takes none.
     """
 
     signatures: Mapping[tuple[str, str], str] = field(default_factory=dict)
