@@ -20,6 +20,7 @@ from holdpoint.config.values import Address
 from holdpoint.embedded import EmbeddedPostgres
 from holdpoint.engine import journal, tasks
 from holdpoint.model import limits
+from holdpoint.model.hold import HoldState
 from holdpoint.model.record import RecordKind
 from holdpoint.model.task import Task
 from holdpoint.store import Store, agents
@@ -325,6 +326,25 @@ def backends(gate: Gate, state: str, waits: str = "") -> int:
         ).fetchone()
     assert row is not None
     return int(row[0])
+
+
+def test_an_approval_is_for_the_task_that_asked(shop: Gate) -> None:
+    """People saw what the task is; another task of the same agent has to ask for itself."""
+    asked, other = give(shop, "shop/write"), give(shop, "shop/write")
+    text = "DELETE FROM markers"
+    with (
+        shop.waiting(0.0),
+        shop.raw("write", agent=asked) as mine,
+        shop.raw("write", agent=other) as theirs,
+    ):
+        assert mine.query(text).endswith("E:HP001 ZI")
+        hold = shop.opened(text)
+        shop.answer(hold)
+        assert theirs.query(text).endswith("E:HP001 ZI")
+        assert mine.query(text) == "C:DELETE 0 ZI"
+    assert shop.hold(hold.id).state.value == "claimed"
+    for each in shop.holds(HoldState.OPEN):
+        shop.on_loop(shop.book.end(each.id, HoldState.EXPIRED))
 
 
 def test_an_agent_asks_for_a_tier_and_uses_it(shop: Gate) -> None:
