@@ -174,6 +174,7 @@ SECRET_TIMEOUT_S: Final = 5.0  # chosen: a secret manager's answer, well within 
 SECRET_KEEP_S: Final = 30.0  # chosen: a changed secret is used within this
 SECRET_FAILED_KEEP_S: Final = 2.0  # chosen: while a secret manager fails it is asked this often
 SECRET_THREADS_MAX: Final = 4  # chosen: commands that are waited for at once
+OWN_TIMEOUTS_S: Final = 60.0  # chosen: a role's changed timeouts hold for sessions after this
 RESTORE_TRIES_MAX: Final = 3  # chosen: a stray CancelRequest may hit the gate's own question
 MINT_TIMEOUT_S: Final = 8.0  # chosen: to make a role, within STARTUP_TIMEOUT_S
 MINTS_MAX: Final = 8  # chosen: roles that are made or dropped at once, a connection for each

@@ -15,7 +15,7 @@ from holdpoint.doors.postgres.channel import Channel, ChannelClosed
 from holdpoint.doors.postgres.direct import Listener
 from holdpoint.doors.postgres.handshake import Arrival, Gatekeeper
 from holdpoint.doors.postgres.memo import Memos
-from holdpoint.doors.postgres.opening import open_session, without_timeouts
+from holdpoint.doors.postgres.opening import OwnTimeouts, open_session, without_timeouts
 from holdpoint.doors.postgres.session import Session
 from holdpoint.doors.postgres.shares import Share, Shares, with_timeouts
 from holdpoint.doors.postgres.upstream import Upstream, UpstreamError
@@ -72,6 +72,7 @@ class PostgresDoor:
         self._keys = scram.KeyCache(limits.SESSIONS_MAX)
         self._arrivals: set[asyncio.Task[None]] = set()
         self._listener = Listener(lambda: Channel(self._accept))
+        self._own_timeouts = OwnTimeouts()
         self._closing = False
         self._watch: asyncio.Task[None] | None = None
         self._checks: list[Callable[[], None]] = [self._look]
@@ -205,7 +206,7 @@ class PostgresDoor:
         try:
             server = await upstream.connect(way.url, settings, self._keys)
             try:
-                server.opening = await open_session(server, tier, timeouts)
+                server.opening = await open_session(server, tier, timeouts, self._own_timeouts)
             except BaseException:
                 server.channel.open_transport.abort()
                 raise
