@@ -217,6 +217,7 @@ REPLICA_SKEW_MAX_S: Final = 1.0  # chosen: a commit from further in the future t
 VERIFY_STATEMENT_S: Final = 60.0  # chosen: one question about one role; 10,000 tables take some 1 s
 VERIFY_LOCK_S: Final = 1.0  # chosen: what others lock is not waited for longer
 VERIFY_LISTED_MAX: Final = 200  # chosen: objects that one finding or one list names
+VERIFY_LEADS_MAX: Final = 10_000  # chosen: tables that views and rules lead a role to
 VERIFY_LARGE_OBJECTS_MAX: Final = 100_000  # chosen: with an access list of their own, looked at
 VERIFY_TRIES_MAX: Final = 400  # chosen: statements tried as one role; more objects are sampled
 VERIFY_TRY_S: Final = 2.0  # chosen: one of them; none has rows to look for
