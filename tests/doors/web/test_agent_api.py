@@ -475,7 +475,7 @@ async def test_the_page_shows_a_request_and_no_statement(house: Review) -> None:
     for words in ("What would run", "How much", "run once", "<script>x"):
         assert words not in page, words
     assert "&lt;script&gt;x" in page
-    assert twin["case"]["kind"] == "tier"
+    assert twin["kind"] == twin["case"]["kind"] == "tier"
     assert twin["findings"][0]["code"] == "HP8019"
 
 

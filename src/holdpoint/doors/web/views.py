@@ -285,6 +285,7 @@ def hold_document(view: HoldView, *, whole: bool = True) -> dict[str, Any]:
     hold = view.hold
     document: dict[str, Any] = {
         "id": hold.id,
+        "kind": KIND if view.asks_access else "statement",
         "state": hold.state.value,
         "standing": view.badge,
         "meaning": view.meaning,
