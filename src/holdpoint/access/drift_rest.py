@@ -24,6 +24,7 @@ from holdpoint.access.effective import (
 )
 from holdpoint.access.promises import Promise
 from holdpoint.access.quoting import identifier, qualified
+from holdpoint.model import limits
 from holdpoint.model.target import AccessLevel
 from holdpoint.policy.words import listed, quoted
 
@@ -153,7 +154,7 @@ class RestDrift(DriftMaker):
                 f"the role may call it, and {quoted(each.untrusted)} reaches the server's machine"
             )
         else:
-            what = "the role may call it, and the server keeps it from PUBLIC"
+            what = "the role may call it, and it was made to be kept from PUBLIC"
         if each.extension:
             what += f"; it belongs to extension {quoted(each.extension)}"
         if not each.reachable:
@@ -170,7 +171,7 @@ class RestDrift(DriftMaker):
             mend = [f"REVOKE EXECUTE ON FUNCTION {each.signature} FROM {whom};"] if whom else []
             yield self._drift(
                 Kind.SURPLUS, about, what, source, mend, ("execute",),
-                note=bool(each.extension) or not each.reachable,
+                note=(bool(each.extension) and not each.kept) or not each.reachable,
             )  # fmt: skip
 
     # --- views and rules, row-level security
@@ -195,10 +196,19 @@ class RestDrift(DriftMaker):
                 f"table {where}",
                 f"{kind} {where} lets the role {listed(verbs)} "
                 f"{shown([label(each.end_schema, each.end_name) for each in leads])}, which the "
-                f"role may not itself: it is checked as its owner {quoted(first.owner)}",
+                f"role may not as a whole: it is checked as its owner {quoted(first.owner)}",
                 "a view or a rule that runs as its owner, within a grant on `*`",
                 [f"REVOKE ALL ON TABLE {qualified(*place)} FROM {identifier(self._role.name)};"],
                 note=not self._promise.exact,
+            )
+
+        if len(self._found.leads) == limits.VERIFY_LEADS_MAX:
+            yield self._drift(
+                Kind.SURPLUS,
+                "views",
+                f"over {limits.VERIFY_LEADS_MAX:,} ways through views and rules; the rest was not "
+                "looked at",
+                note=True,
             )
 
     def _unprotected(self) -> Iterator[Drift]:

@@ -17,8 +17,7 @@ from holdpoint.access.minting import PREFIX as MINTED_PREFIX
 from holdpoint.access.promises import Promise
 from holdpoint.access.quoting import identifier, literal
 from holdpoint.access.settings import same_value
-from holdpoint.model.target import AccessLevel
-from holdpoint.policy.words import quoted
+from holdpoint.policy.words import listed, quoted
 
 POWER_WORDS: Final[Mapping[str, str]] = {
     "superuser": "every check of the server is passed",
@@ -87,6 +86,9 @@ def _attributes(role: RoleFacts, promise: Promise) -> Iterator[Drift]:
     if desired.login and not role.login:
         yield _changed(role, "LOGIN", "without it nobody can sign in",
                        f"ALTER ROLE {name} LOGIN;", Kind.MISSING)  # fmt: skip
+    if desired.login and role.expired:
+        yield _changed(role, "VALID UNTIL", "has run out: its password is no longer taken",
+                       f"ALTER ROLE {name} VALID UNTIL 'infinity';", Kind.MISSING)  # fmt: skip
     if role.login and not desired.login:
         yield _changed(role, "LOGIN", "it only holds rights, and can be signed in as",
                        f"ALTER ROLE {name} NOLOGIN;", Kind.SURPLUS)  # fmt: skip
@@ -194,7 +196,9 @@ def _memberships(found: Effective, promise: Promise, through: Sequence[Through])
     given: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for each in through:
         given[each.role][each.privileges].append(each.about)
-    owns = {each.owner: each for each in found.owned}
+    owns: dict[int, list[Owned]] = defaultdict(list)
+    for owned in found.owned:
+        owns[owned.owner].append(owned)
     for reached in role.reach:
         if reached.name in (promise.holder, promise.gives) or reached.name == "pg_database_owner":
             continue
@@ -202,7 +206,7 @@ def _memberships(found: Effective, promise: Promise, through: Sequence[Through])
             continue  # a role that it made: since 16 the server gives the maker ADMIN OPTION
         if promise.holder and _is_above(role, reached, promise.holder):
             continue  # the drift of the role that is in between
-        words = _gives(reached, given.get(reached.name, {}), owns.get(reached.oid), role, promise)
+        words = _gives(reached, given.get(reached.name, {}), owns[reached.oid], promise)
         if not words:
             continue
         straight = reached.via == role.oid
@@ -238,8 +242,7 @@ def _is_above(role: RoleFacts, reached: Reached, holder: str) -> bool:
 def _gives(
     reached: Reached,
     given: Mapping[str, Sequence[str]],
-    owned: Owned | None,
-    role: RoleFacts,
+    owned: Sequence[Owned],
     promise: Promise,
 ) -> list[str]:
     """Say what a membership gives beyond the promise; nothing when it is within it."""
@@ -252,8 +255,9 @@ def _gives(
         words.append("may give that role to anybody (ADMIN OPTION)")
     for privileges, objects in given.items():
         words.append(f"has {privileges} on {shown(objects)}")
-    if owned is not None and not (promise.access is AccessLevel.OWNER and not promise.exact):
-        words.append(f"may alter and drop what that role owns, {counted(owned)}")
+    if owned and not promise.only_noted:
+        things = listed([counted(each) for each in owned])
+        words.append(f"may alter and drop what that role owns, {things}")
     if not words and promise.exact and (reached.inherits or reached.sets):
         words.append("has whatever that role is given" if reached.inherits else "may SET ROLE")
     return words

@@ -204,7 +204,7 @@ class RoleFacts:
     inherit: bool
     login: bool
     connection_limit: int
-    valid_until: float | None
+    expired: bool
     reader: str
     database: str
     in_recovery: bool
@@ -270,7 +270,7 @@ def read_role(connection: Connection, role: str) -> RoleFacts | None:
     if not rows:
         return None
     (oid, name, superuser, inherit, createrole, createdb, login, replication, bypassrls, limit,
-     until, reader, database, in_recovery, version, lo_compat, triggers) = rows[0]  # fmt: skip
+     expired, reader, database, in_recovery, version, lo_compat, triggers) = rows[0]  # fmt: skip
     me = {"me": oid}
     # Before 16 whoever is a member may SET ROLE; since then the membership says whether.
     set_role = "SET" if version >= 160000 else "MEMBER"
@@ -285,7 +285,7 @@ def read_role(connection: Connection, role: str) -> RoleFacts | None:
         inherit=inherit,
         login=login,
         connection_limit=limit,
-        valid_until=until,
+        expired=expired,
         reader=reader,
         database=database,
         in_recovery=in_recovery,
@@ -346,6 +346,7 @@ def read_effective(
         "acts": others,
         "reach": [role.oid, *others],
         "listed": limits.VERIFY_LISTED_MAX,
+        "leads": limits.VERIFY_LEADS_MAX,
         "looked": limits.VERIFY_LARGE_OBJECTS_MAX,
     }
     functions = {

@@ -73,7 +73,13 @@ WITH RECURSIVE steps AS MATERIALIZED (
 ), ends AS (
     SELECT w.top, w.at, bool_or(w.acts) AS acts,
            (SELECT bool_or(has_table_privilege(r.oid, w.at, 'SELECT'))
-              FROM unnest(%(who)s::oid[]) AS r(oid)) AS reads,
+              FROM unnest(%(who)s::oid[]) AS r(oid))
+             -- Whom row-level security holds for may not read all of a table.
+             AND NOT (SELECT b.relrowsecurity AND (o.rolsuper OR o.rolbypassrls
+                             OR (NOT b.relforcerowsecurity
+                                 AND pg_has_role(o.oid, b.relowner, 'USAGE')))
+                        FROM pg_class AS b, pg_class AS t JOIN pg_roles AS o ON o.oid = t.relowner
+                       WHERE b.oid = w.at AND t.oid = w.top) AS reads,
            (SELECT bool_or(has_table_privilege(r.oid, w.at, 'INSERT, UPDATE, DELETE'))
               FROM unnest(%(who)s::oid[]) AS r(oid)) AS writes
       FROM walk AS w GROUP BY w.top, w.at
@@ -89,7 +95,7 @@ SELECT n.nspname, c.relname, c.relkind::text, o.rolname, bn.nspname, b.relname,
  WHERE c.relowner <> %(me)s::oid
    AND (t.reads AND c.relkind IN ('v', 'm') AND NOT e.reads
         OR t.writes AND (c.relkind = 'v' OR e.acts) AND NOT e.writes)
- ORDER BY 1, 2, 5, 6 LIMIT %(listed)s
+ ORDER BY 1, 2, 5, 6 LIMIT %(leads)s
 """
 
 # Tables with policies that do not hold for the role: switched off, or not forced on the owner.

@@ -81,7 +81,7 @@ WITH want AS MATERIALIZED (
 ROLE: Final = """
 SELECT r.oid::bigint, r.rolname, r.rolsuper, r.rolinherit, r.rolcreaterole, r.rolcreatedb,
        r.rolcanlogin, r.rolreplication, r.rolbypassrls, r.rolconnlimit,
-       extract(epoch FROM r.rolvaliduntil)::float8, current_user,
+       coalesce(r.rolvaliduntil < now(), false), current_user,
        current_database(), pg_is_in_recovery(), current_setting('server_version_num')::int,
        current_setting('lo_compat_privileges')::bool,
        (SELECT count(*) FROM pg_event_trigger WHERE evtenabled <> 'D')
@@ -101,7 +101,8 @@ WITH RECURSIVE edges AS (
     SELECT d.oid, %(me)s::bigint FROM pg_roles AS d
      WHERE d.rolname = 'pg_database_owner'
        AND EXISTS (SELECT FROM pg_database AS b
-                    WHERE b.datname = current_database() AND b.datdba = %(me)s::oid)
+                    WHERE b.datname = current_database()
+                      AND (b.datdba = %(me)s::oid OR b.datdba IN (SELECT roleid FROM edges)))
 )
 SELECT r.oid::bigint, r.rolname, met.via, r.rolsuper, r.rolcreaterole, r.rolcreatedb,
        r.rolreplication, r.rolbypassrls,
@@ -248,7 +249,7 @@ SELECT d.nspname, d.need & ~d.have, d.have & ~d.allow, d.nspowner::bigint,
 """
 
 # Functions by which more can be done than the caller may: those that run as their owner, those that
-# initdb keeps from PUBLIC, and those in languages that reach the server's machine.
+# initdb or an extension keeps from PUBLIC, and those in languages that reach the server's machine.
 FUNCTIONS: Final = f"""
 WITH want AS MATERIALIZED (
     SELECT nsp, fun FROM unnest(%(nsp)s::text[], %(fun)s::text[]) AS w(nsp, fun)
@@ -258,7 +259,7 @@ WITH want AS MATERIALIZED (
      WHERE w.fun = p.proname || '(' || oidvectortypes(p.proargtypes) || ')'
 ), kept AS MATERIALIZED (
     SELECT i.objoid FROM pg_init_privs AS i
-     WHERE i.classoid = 'pg_proc'::regclass AND i.privtype = 'i'
+     WHERE i.classoid = 'pg_proc'::regclass
        AND NOT EXISTS (SELECT FROM aclexplode(i.initprivs) AS x WHERE x.grantee = 0)
 )
 SELECT d.nspname, d.name, d.wanted, d.prosecdef, d.kept, d.untrusted, d.provolatile <> 'v',
