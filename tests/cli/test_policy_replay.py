@@ -113,7 +113,7 @@ def test_a_record_that_is_no_json_is_passed_over(trail: Trail) -> None:
     trail.spoil(number, "{", "")
     found = _document(trail, 5)
     assert found["statements"] == 1
-    assert "1 records cannot be read: left out" in found["notes"]
+    assert "1 record cannot be read: left out" in found["notes"]
 
 
 def test_a_clock_that_was_set_back(trail: Trail) -> None:

@@ -83,19 +83,19 @@ def _prefix(url: UpstreamUrl) -> str:
 def words_of(flaws: LogFlaws, path: Path) -> list[str]:
     """What was left out of a log, in words."""
     found: list[str] = []
+    name = path.name
     if flaws.unreadable:
-        places = ", ".join(flaws.places)
+        lines = "1 line" if flaws.unreadable == 1 else f"{flaws.unreadable:,} lines"
         found.append(
-            f"{flaws.unreadable:,} lines of `{path.name}` cannot be read and are left out "
-            f"({places}, …); is `--log-prefix` what `log_line_prefix` was?"
+            f"{lines} of `{name}` cannot be read, left out ({', '.join(flaws.places)}, …): is "
+            "`--log-prefix` what `log_line_prefix` was?"
         )
-    if flaws.no_role:
-        found.append(
-            f"{flaws.no_role:,} entries of `{path.name}` do not say which role they are of, and "
-            "are left out: `%u` in `log_line_prefix` does"
-        )
-    if flaws.other_roles:
-        found.append(f"{flaws.other_roles:,} entries of `{path.name}` are of other roles")
-    if flaws.other_databases:
-        found.append(f"{flaws.other_databases:,} entries of `{path.name}` are of other databases")
+    for count, words in (
+        (flaws.no_role, "does not tell its role, left out: `%u` in `log_line_prefix` does"),
+        (flaws.other_roles, "is of another role"),
+        (flaws.other_databases, "is of another database"),
+    ):
+        if count:
+            entries = "1 entry" if count == 1 else f"each of {count:,} entries"
+            found.append(f"{entries} of `{name}` {words}")
     return found

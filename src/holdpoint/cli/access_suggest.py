@@ -236,8 +236,9 @@ class _Gathering:
         from holdpoint.policy.compile import nearest
 
         for name, count in self.gone.items():
-            words = f"statements ran in tier `{name}`, which the configuration has not: left out"
-            self.notes.append(f"{count:,} {words}")
+            what = "1 statement" if count == 1 else f"{count:,} statements"
+            words = f"{what} ran in tier `{name}`, which the configuration has not: left out"
+            self.notes.append(words)
         if self.agent and self.agent not in self.agents:
             words = f"the trail shows nothing of agent `{self.agent}` on `{self.target.name}`"
             hint = nearest(self.agent, sorted(self.agents))
@@ -271,13 +272,18 @@ class _Gathering:
             tier,
             look_at_rights(
                 url,
-                tier.role if tier.role and "{" not in tier.role else url.user,
+                self._role_of(tier, url),
                 workload.system,
                 workload.built_ins,
                 [each.oid for each in workload.needed],
             ),
         )
         return suggested(self.target.name, tier.name, workload, rights, signatures, tier.grants)
+
+    def _role_of(self, tier: Tier, url: UpstreamUrl) -> str:
+        """Whose rights count: the tier's role, one agent's own, or the URL's user."""
+        role = tier.role.replace("{agent}", self.agent) if self.agent else tier.role
+        return role if role and "{" not in role else url.user
 
     def exit_code(self, suggestions: Iterable[Suggestion]) -> int:
         """1 when the tier's grants are not the least ones; 5 when the trail cannot be trusted."""
@@ -336,7 +342,8 @@ def words_of_flaws(flaws: Flaws) -> list[str]:
             "edited; run `holdpoint audit verify`"
         )
     if flaws.unreadable:
-        found.append(f"{flaws.unreadable:,} records cannot be read: left out")
+        what = "1 record" if flaws.unreadable == 1 else f"{flaws.unreadable:,} records"
+        found.append(f"{what} cannot be read: left out")
     if flaws.set_back:
         times = "once" if flaws.set_back == 1 else f"{flaws.set_back:,} times"
         found.append(f"the clock was set back {times}: each record counts by its own time")
