@@ -361,6 +361,7 @@ def _agent_door(config: Config, store: Store, recorder: Recorder, book: HoldBook
     targets = {target.name: target for target in config.targets}
     return AgentDoor(
         desk=RequestDesk(book, config.policy, targets, _now),
+        recorder=recorder,
         credentials=store.credentials,
         mock_secret=recorder.secret_for(MOCK_PURPOSE),
         clock=_now,

@@ -34,6 +34,7 @@ def agent_door(store: Store, book: HoldBook, clock: Callable[[], datetime], url:
     desk.gate = "gate.example:6543"
     return AgentDoor(
         desk=desk,
+        recorder=book._recorder,
         credentials=store.credentials,
         mock_secret=b"mock" * 8,
         clock=clock,

@@ -370,6 +370,7 @@ async def test_every_wrong_credential_looks_the_same(house: Review) -> None:
     give(house, "t-AAAAAA")
     with house.store.database.writing() as connection:
         tasks.end(connection, "t-AAAAAA", house.now())
+    since = house.store.records.tail().seq
     told = set()
     for name, secret in (
         ("robin", "hpa_" + "x" * 43),
@@ -385,6 +386,10 @@ async def test_every_wrong_credential_looks_the_same(house: Review) -> None:
         told.add((answer.status_code, answer.text, answer.headers["www-authenticate"]))
     assert len(told) == 1
     assert told.pop()[0] == 401
+    reasons = [body["reason"] for _, body in bodies(house, since, "session.refused")]
+    assert reasons[0] == "the secret was wrong"
+    assert "task `t-AAAAAA` was ended" in reasons[1]
+    assert "no agent or task has this name" in reasons[2]
 
 
 async def test_secrets_cannot_be_tried_for_ever(house: Review) -> None:

@@ -30,6 +30,7 @@ from holdpoint.doors.web.limiter import Limiter
 from holdpoint.doors.web.render import iso
 from holdpoint.doors.web.views import hold_view
 from holdpoint.engine.holds import HoldRefused
+from holdpoint.engine.recorder import Recorder
 from holdpoint.engine.requests import (
     NoSuchRequest,
     NotNow,
@@ -39,6 +40,7 @@ from holdpoint.engine.requests import (
 )
 from holdpoint.model import limits
 from holdpoint.model.hold import Answer, Hold, HoldState
+from holdpoint.model.record import Record, RecordKind
 from holdpoint.model.task import Barred, Login
 from holdpoint.store.credentials import Credentials
 from holdpoint.wire.postgres import scram
@@ -55,6 +57,7 @@ class AgentDoor:
     """
 
     desk: RequestDesk
+    recorder: Recorder
     credentials: Credentials
     mock_secret: bytes
     clock: Callable[[], datetime]
@@ -220,6 +223,10 @@ async def _signed_in(request: Request) -> tuple[AgentDoor, Login]:
     verifier = known.scram_verifier or scram.mock_verifier(door.mock_secret, name)
     fits = await to_thread.run_sync(_fits, verifier, secret, limiter=door.checking)
     if not fits or isinstance(known, Barred):
+        reasons = [] if fits else ["the secret was wrong"]
+        reasons += [known.why] if isinstance(known, Barred) else []
+        body = {"agent": name, "peer": peer_of(request), "reason": "; ".join(reasons)}
+        await door.recorder.write(Record(RecordKind.SESSION_REFUSED, {**body, "door": "web"}))
         raise Refused(401, *WRONG)
     door.tries.forgive(key)
     return door, known
