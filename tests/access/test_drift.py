@@ -243,10 +243,31 @@ PLANTED = (
         "a view within a grant on all of a schema that leads out of it",
         "CREATE VIEW stock.pay AS SELECT * FROM hidden.bonuses;"
         "ALTER VIEW stock.pay OWNER TO {owner}; GRANT SELECT ON stock.pay TO {agent}",
-        "surplus: table `stock.pay` | "
-        "a view or a rule that runs as its owner, within a grant on `*`",
+        "surplus: table `stock.pay` | a view within a grant on `*`",
         says="lets the role read `hidden.bonuses`",
         undo="DROP VIEW stock.pay",
+    ),
+    Planted(
+        "a view that passes row-level security",
+        "CREATE VIEW stock.all_diaries AS SELECT * FROM diaries;"
+        "ALTER VIEW stock.all_diaries OWNER TO {owner};"
+        "GRANT SELECT ON stock.all_diaries TO {agent}",
+        "surplus: table `stock.all_diaries` | a view within a grant on `*`",
+        says="lets the role read `public.diaries`, which the role may not as a whole",
+        undo="DROP VIEW stock.all_diaries",
+    ),
+    Planted(
+        "a rule that writes a forbidden table",
+        "CREATE RULE also AS ON INSERT TO inbox DO ALSO INSERT INTO hidden.bonuses VALUES (1, 2)",
+        "surplus: table `public.inbox` | a rule of the table",
+        says="a rule on `public.inbox` lets the role write `hidden.bonuses`",
+        undo="DROP RULE also ON inbox",
+    ),
+    Planted(
+        "the role owns the database",
+        "ALTER DATABASE {database} OWNER TO {power}",
+        "surplus: ownership of database `shop` | ownership",
+        tier="power",
     ),
     Planted(
         "a login that was made for a while and left over",
@@ -296,6 +317,8 @@ def here(postgres: EmbeddedPostgres) -> Iterator[Shop]:
             on("accounts", only("select", "id")),
             on("stock.*", "select"),
             on("tenants", "select"),
+            on("diaries", "select"),
+            on("inbox", "insert"),
             budget=Budget(statement_s=30.0),
         )
         made.tier(

@@ -177,31 +177,15 @@ class RestDrift(DriftMaker):
     # --- views and rules, row-level security
 
     def _led(self) -> Iterator[Drift]:
-        """Views within the grants only because of a `*`, which lead to tables that are not."""
+        """Views within the grants only because of a `*`, and rules, that lead out of the grants."""
         told = {(each.schema, each.name) for each in self._found.differences if each.surplus}
         for place, leads in self._leads.items():
-            if place in told or place in self._promise.named or self._promise.holder:
+            is_view = leads[0].relkind in ("v", "m")
+            if place in told or self._promise.holder or (is_view and place in self._promise.named):
                 continue
             if not self._promise.exact and not any(lead.writes for lead in leads):
                 continue
-            first = leads[0]
-            verbs = [
-                *(["read"] if any(lead.reads for lead in leads) else []),
-                *(["write"] if any(lead.writes for lead in leads) else []),
-            ]
-            kind = "view" if first.relkind in ("v", "m") else "table with rules"
-            where = f"`{label(*place)}`"
-            yield self._drift(
-                Kind.SURPLUS,
-                f"table {where}",
-                f"{kind} {where} lets the role {listed(verbs)} "
-                f"{shown([label(each.end_schema, each.end_name) for each in leads])}, which the "
-                f"role may not as a whole: it is checked as its owner {quoted(first.owner)}",
-                "a view or a rule that runs as its owner, within a grant on `*`",
-                [f"REVOKE ALL ON TABLE {qualified(*place)} FROM {identifier(self._role.name)};"],
-                note=not self._promise.exact,
-            )
-
+            yield self._lead(place, leads, is_view=is_view)
         if len(self._found.leads) == limits.VERIFY_LEADS_MAX:
             yield self._drift(
                 Kind.SURPLUS,
@@ -210,6 +194,26 @@ class RestDrift(DriftMaker):
                 "looked at",
                 note=True,
             )
+
+    def _lead(self, place: tuple[str, str], leads: Sequence[Lead], *, is_view: bool) -> Drift:
+        where = f"`{label(*place)}`"
+        verbs = [
+            *(["read"] if any(lead.reads for lead in leads) else []),
+            *(["write"] if any(lead.writes for lead in leads) else []),
+        ]
+        ends = shown([label(each.end_schema, each.end_name) for each in leads])
+        role = identifier(self._role.name)
+        return self._drift(
+            Kind.SURPLUS,
+            f"table {where}",
+            f"{'view' if is_view else 'a rule on'} {where} lets the role {listed(verbs)} {ends}, "
+            f"which the role may not as a whole: it runs as its owner {quoted(leads[0].owner)}",
+            "a view within a grant on `*`" if is_view else "a rule of the table",
+            [f"REVOKE ALL ON TABLE {qualified(*place)} FROM {role};"]
+            if is_view
+            else [f"-- drop the rules of {qualified(*place)} that its grants do not mean"],
+            note=not self._promise.exact,
+        )
 
     def _unprotected(self) -> Iterator[Drift]:
         for each in self._found.unprotected:
