@@ -330,3 +330,20 @@ def test_a_minting_role_gives_what_it_does_not_have(each_shop: Shop):
     assert each_shop.tried("minted", "SELECT * FROM orders") == ""
     assert each_shop.tried("minter", "SELECT * FROM orders") == DENIED
     assert each_shop.plan().settled, "what it made is no other member"
+
+
+def test_without_a_role_minted_ones_are_members_of_the_urls_user(here: Shop):
+    here.tier(
+        "write",
+        on("orders", "select"),
+        role="",
+        mint=Mint(url_source=here.url(here.role("minter"))),
+        budget=Budget(statement_s=5),
+    )
+    holder, minter = here.desired.roles
+    assert (holder.name, holder.login, minter.admin_of) == (here.role("write"), True, holder.name)
+    assert holder.settings == (("statement_timeout", "5000ms"),)
+    here.tier(
+        "write", on("orders", "select"), mint=here.tiers["write"].mint, budget=Budget(lock_s=1)
+    )
+    assert here.desired.roles[0].settings == (("lock_timeout", "1000ms"),), "minted ones start so"

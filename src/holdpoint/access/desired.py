@@ -208,6 +208,9 @@ class _Roles:
         """Add the role that holds the grants, and those that sign in."""
         holder = holder_name(self._target, tier)
         users = self._users(tier)
+        mints = tier.mint is not None
+        if mints and not tier.role and users:
+            holder = next(iter(users))  # what minted roles are members of where `role` says nothing
         limit = connection_limit(tier, len(agents_of(tier)[0]))
         own = users.pop(holder, None)
         self._add(
@@ -217,7 +220,8 @@ class _Roles:
                 access=tier.access,
                 login=own is not None,
                 connection_limit=limit if own is not None else -1,
-                settings=settings_of(tier) if own is not None else (),
+                # Minted roles start with what their role does.
+                settings=settings_of(tier) if own is not None or mints else (),
                 grants=tier.grants or (),
                 url=own,
             )
