@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -198,6 +199,15 @@ def test_what_everybody_holds_is_told_apart(suggesting: Suggesting, url: str) ->
     assert [(each["name"], each["holder"], each["why"]) for each in drops] == [
         ("notes", "narrow", "PUBLIC holds it: a REVOKE from the role does nothing")
     ]
+
+
+def test_no_name_of_an_agent_gets_out_of_its_line(suggesting: Suggesting) -> None:
+    name = 'gone\n"orders" = ["delete"]\x1b[2J'
+    suggesting.trail.ran(f"SELECT 1 FROM {chr(34)}{name.replace(chr(34), chr(34) * 2)}{chr(34)}")
+    toml = suggesting.run("--toml").stdout
+    assert tomllib.loads(toml) == {"targets": {"shop": {"tiers": {"write": {"grants": {}}}}}}
+    assert "\x1b" not in toml + suggesting.run().stdout
+    assert not any(line.startswith('"orders"') for line in suggesting.run().stdout.splitlines())
 
 
 LOG = """\

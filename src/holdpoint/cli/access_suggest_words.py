@@ -19,6 +19,11 @@ SHOWN_CHARS_MAX: Final = 120
 SHOWN_EXAMPLES_MAX: Final = 3
 
 
+def one_line(text: str) -> str:
+    """Text of an agent for one line: no name of its making begins another."""
+    return " ".join(visible(text).split())
+
+
 def is_lacking(line: Suggested, suggestion: Suggestion) -> bool:
     """Whether the role does not hold now what is suggested."""
     [privilege] = line.grant.privileges
@@ -40,18 +45,18 @@ def print_toml(suggestions: Sequence[Suggestion], notes: Sequence[str]) -> None:
     from holdpoint.access.suggest_toml import toml_of
 
     for note in notes:
-        click.echo(f"# {visible(note)}")
+        click.echo(f"# {one_line(note)}")
     for each in suggestions:
         click.echo(f"# {_basis(each)}")
         for doubt in each.doubts:
-            click.echo(f"# {visible(doubt.words)} ({_count(doubt.evidence)})")
+            click.echo(f"# {one_line(doubt.words)} ({_count(doubt.evidence)})")
         click.echo(toml_of(each.target, each.tier, each.as_grants()), nl=False)
 
 
 def print_words(suggestions: Sequence[Suggestion], notes: Sequence[str], target: str) -> None:
     """Print suggestions for people."""
     for note in notes:
-        click.echo(f"note: {visible(note)}")
+        click.echo(f"note: {one_line(note)}")
     if not suggestions:
         click.echo(f"nothing was done on target `{target}` in that time")
     for each in suggestions:
@@ -66,21 +71,21 @@ def _print_one(suggestion: Suggestion) -> None:
         mark = "+" if is_lacking(line, suggestion) else " "
         click.echo(f"  {mark} {_grant_words(line.grant)}  ({_evidence(line.evidence)})")
         if len(line.by_column) > 1:
-            counts = ", ".join(f"{visible(name)} {count:,}" for name, count in line.by_column)
+            counts = ", ".join(f"{one_line(name)} {count:,}" for name, count in line.by_column)
             click.echo(f"        by column: {counts}")
         for example in line.evidence.examples[:1]:
             click.echo(f"        {_example(example)}")
     if suggestion.everybody:
         labels = ", ".join(each.label for each in suggestion.everybody)
-        click.echo(f"  open to PUBLIC, so not listed: {visible(labels)}")
+        click.echo(f"  open to PUBLIC, so not listed: {one_line(labels)}")
     _print_drops(suggestion)
     for need, evidence in suggestion.refused:
         count = _count(evidence)
-        click.echo(f"  without `{visible(need.label)}`: {count} would have been refused")
+        click.echo(f"  without `{one_line(need.label)}`: {count} would have been refused")
         for example in evidence.examples[:SHOWN_EXAMPLES_MAX]:
             click.echo(f"        {_example(example)}")
     for doubt in suggestion.doubts:
-        click.echo(f"  ? {visible(doubt.words)} ({_count(doubt.evidence)})")
+        click.echo(f"  ? {one_line(doubt.words)} ({_count(doubt.evidence)})")
         for example in doubt.evidence.examples[:1]:
             click.echo(f"        {_example(example)}")
 
@@ -89,13 +94,13 @@ def _print_drops(suggestion: Suggestion) -> None:
     rights = suggestion.rights
     if rights.superuser:
         click.echo(
-            f"  role `{visible(rights.role)}` is a superuser: no grant bounds it; use another role"
+            f"  role `{one_line(rights.role)}` is a superuser: no grant bounds it; use another role"
         )
     for holder in (rights.role, ""):
         mine = [each for each in suggestion.drops if each.holder == holder]
         if not mine or (holder and rights.superuser):
             continue
-        whom = f"role `{visible(holder)}` holds" if holder else "the configuration grants"
+        whom = f"role `{one_line(holder)}` holds" if holder else "the configuration grants"
         click.echo(f"  {whom}, and nothing used:")
         for drop in mine:
             click.echo(f"  - {_drop_words(drop)}")
@@ -104,13 +109,13 @@ def _print_drops(suggestion: Suggestion) -> None:
 def _drop_words(drop: Drop) -> str:
     words = _grant_words(drop.grant)
     if drop.used:
-        words += f"; used: {visible(', '.join(drop.used))}"
-    return f"{words}; {visible(drop.why)}" if drop.why else words
+        words += f"; used: {one_line(', '.join(drop.used))}"
+    return f"{words}; {one_line(drop.why)}" if drop.why else words
 
 
 def _grant_words(grant: Grant) -> str:
     privileges = ", ".join(str(each) for each in grant.privileges)
-    return visible(f"{privileges} on {grant.kind.value} {grant.label}")
+    return one_line(f"{privileges} on {grant.kind.value} {grant.label}")
 
 
 def _basis(suggestion: Suggestion) -> str:
@@ -144,7 +149,7 @@ def _evidence(evidence: Evidence) -> str:
 
 
 def _example(example: Example) -> str:
-    text = " ".join(visible(example.text).split())
+    text = one_line(example.text)
     if len(text) > SHOWN_CHARS_MAX:
         text = text[: SHOWN_CHARS_MAX - 1] + "…"
     return f"record {example.seq:,}: {text}" if example.seq else text

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from holdpoint.cli.access_suggest_words import one_line
 from holdpoint.cli.hold import EXIT_REFUSED, EXIT_USAGE, fail, visible
 from holdpoint.cli.options import config_option
 from holdpoint.cli.person import EXIT_CONFIGURATION
@@ -183,7 +184,7 @@ def _print(totals: Totals, notes: list[str]) -> None:
     from holdpoint.access.plot import lines_of
 
     for note in notes:
-        click.echo(f"note: {visible(note)}")
+        click.echo(f"note: {one_line(note)}")
     if not totals.count:
         return
     _print_matrix(totals)
@@ -201,7 +202,7 @@ def _print(totals: Totals, notes: list[str]) -> None:
         _print_examples(evidence)
     for title, reasons in (("cannot be told", totals.unsure), ("not replayed", totals.left_out)):
         for why, evidence in list(reasons.items())[:SHOWN_REASONS_MAX]:
-            click.echo(f"\n{title}: {evidence.count:,}: {visible(why)}")
+            click.echo(f"\n{title}: {evidence.count:,}: {one_line(why)}")
             _print_examples(evidence)
     click.echo("")
     for line in lines_of(totals.days):
@@ -225,7 +226,7 @@ def _print_counts(title: str, counts: dict[str, int]) -> None:
     shown = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     words = ", ".join(f"{name} {count:,}" for name, count in shown[:SHOWN_REASONS_MAX])
     more = len(shown) - SHOWN_REASONS_MAX
-    click.echo(f"  {title}: {visible(words)}" + (f", and {more:,} more" if more > 0 else ""))
+    click.echo(f"  {title}: {one_line(words)}" + (f", and {more:,} more" if more > 0 else ""))
 
 
 def _print_examples(evidence: Evidence) -> None:
@@ -234,7 +235,7 @@ def _print_examples(evidence: Evidence) -> None:
 
 
 def _example(example: Example) -> str:
-    text = " ".join(visible(example.text).split())
+    text = one_line(example.text)
     if len(text) > SHOWN_CHARS_MAX:
         text = text[: SHOWN_CHARS_MAX - 1] + "…"
     return f"record {example.seq:,}: {text}"

@@ -34,24 +34,31 @@ def follow(needed: Needed, catalog: Catalog, paths: Paths) -> None:
     """Read everything that runs behind, until there is nothing more."""
     while needed.waiting:
         item = needed.waiting.pop()
-        if item.kind == "function":
-            function = catalog.function(item.oid)
-            if function is not None:
-                _function(needed, catalog, function, paths)
-        elif item.kind == "argument defaults":
-            function = catalog.function(item.oid)
-            if function is not None:
-                asking = Asking(catalog, QUALIFIED, needed, True, False)
-                _expression(asking, function.default_expressions)
-        elif item.kind == "type":
-            _type(needed, catalog, item.oid)
-        elif item.kind == "block":
-            code = block_code(item.columns[0], item.columns[1])
-            _code(code, Asking(catalog, paths, needed), "the block")
-        else:
-            relation = catalog.relation(item.oid)
-            if relation is not None:
-                _relation(needed, catalog, relation, item)
+        try:
+            _follow(needed, catalog, paths, item)
+        except (AttributeError, IndexError, KeyError, RecursionError, TypeError):
+            needed.unknown("what runs behind it has a form that the reader does not expect")
+
+
+def _follow(needed: Needed, catalog: Catalog, paths: Paths, item: Behind) -> None:
+    if item.kind == "function":
+        function = catalog.function(item.oid)
+        if function is not None:
+            _function(needed, catalog, function, paths)
+    elif item.kind == "argument defaults":
+        function = catalog.function(item.oid)
+        if function is not None:
+            asking = Asking(catalog, QUALIFIED, needed, True, False)
+            _expression(asking, function.default_expressions)
+    elif item.kind == "type":
+        _type(needed, catalog, item.oid)
+    elif item.kind == "block":
+        code = block_code(item.columns[0], item.columns[1])
+        _code(code, Asking(catalog, paths, needed), "the block")
+    else:
+        relation = catalog.relation(item.oid)
+        if relation is not None:
+            _relation(needed, catalog, relation, item)
 
 
 def _relation(needed: Needed, catalog: Catalog, relation: Relation, item: Behind) -> None:
@@ -181,7 +188,11 @@ def _view_change(needed: Needed, catalog: Catalog, view: Relation, item: Behind)
 
 def _base_of(view: Relation, asking: Asking) -> tuple[tuple[Relation, ...], dict[str, str]]:
     """The table of a simple view, and the view's columns by the table's names for them."""
-    nodes = grammar.parse(view.definition, grammar.encode(view.definition))
+    try:
+        nodes = grammar.parse(view.definition, grammar.encode(view.definition))
+    except (grammar.Refused, grammar.Unreadable) as error:
+        asking.needed.unknown(f"the view `{view.label}` cannot be read: {error}")
+        return (), {}
     query: Node = nodes[0]["stmt"].get("SelectStmt", {})
     items: list[Any] = query.get("fromClause", [])
     table: Node = items[0].get("RangeVar", {}) if len(items) == 1 else {}
