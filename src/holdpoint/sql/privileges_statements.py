@@ -14,6 +14,7 @@ from holdpoint.sql.walk import Node, constant, strings
 # Modes of LOCK TABLE (lockdefs.h) up to which SELECT or INSERT is enough.
 _ACCESS_SHARE: Final = 1
 _ROW_EXCLUSIVE: Final = 3
+_WIDER_SINCE: Final = 160000
 
 # Statements that need no privilege of their own on what they name; their parts may.
 _FREE: Final = frozenset(
@@ -138,15 +139,20 @@ def _truncate(reader: StatementReader, node: Node) -> None:
 
 def _lock(reader: StatementReader, node: Node) -> None:
     """LOCK TABLE: one of several privileges on the whole table (manual, LOCK)."""
-    mode = int(node.get("mode", 0))
-    enough = ["update", "delete", "truncate"]
-    if mode == _ACCESS_SHARE:
-        enough.insert(0, "select")
-    elif mode <= _ROW_EXCLUSIVE:
-        enough.insert(0, "insert")
+    enough = _enough_for(int(node.get("mode", 0)), reader.asking.catalog.rows.version)
     for item in node["relations"]:
         for relation in reader.target(item["RangeVar"], Level(None, {})).relations:
             reader.choose(relation, enough)
+
+
+def _enough_for(mode: int, version: int) -> list[str]:
+    """The privileges of which one is enough to lock in a mode; 16 has made some of them enough."""
+    all_modes = ["update", "delete", "truncate"]
+    if mode == _ACCESS_SHARE:
+        return ["select", *all_modes] if version >= _WIDER_SINCE else ["select"]
+    if mode == _ROW_EXCLUSIVE or (mode < _ROW_EXCLUSIVE and version >= _WIDER_SINCE):
+        return ["insert", *all_modes]
+    return all_modes
 
 
 def _block(asking: Asking, node: Node) -> None:
