@@ -78,7 +78,7 @@ async def test_state_and_record_are_one_transaction(store: Store) -> None:
     def add(name: str, *, fail: bool) -> Any:
         def also(connection: Connection) -> None:
             connection.execute(
-                text("INSERT INTO agents VALUES (:name, 'o', 'v', 1, NULL)"), {"name": name}
+                text("INSERT INTO agents VALUES (:name, 'o', 1, NULL)"), {"name": name}
             )
             if fail:
                 raise LookupError("second thoughts")
