@@ -5,13 +5,23 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from replica_support import commit, eventually, ports, refusal, sets, target_of, tier_of, ways_of
+from replica_support import (
+    LOGIN,
+    commit,
+    eventually,
+    ports,
+    refusal,
+    sets,
+    target_of,
+    tier_of,
+    ways_of,
+)
 
 from holdpoint.config.urls import parse_url
 from holdpoint.embedded import EmbeddedReplica
-from holdpoint.engine.replicas import ReplicaSets
+from holdpoint.engine.replicas import ReplicaSets, primary_of
 from holdpoint.engine.upstreams import NoWay
-from holdpoint.model.target import Tier, WhenLagging
+from holdpoint.model.target import AccessLevel, Target, Tier, WhenLagging
 from holdpoint.model.upstream import UpstreamUrl
 from support.servers import Replicated, fresh_database
 
@@ -301,6 +311,35 @@ async def test_a_promoted_server_ends_its_sessions_and_probes_move_on(
             assert replicas.url_now(target, tier).port == replicated.replica.port
             for way in ways.values():
                 way.closed()
+
+
+async def test_a_tier_with_a_limit_is_compared_with_the_primary_of_its_target(
+    replicated: Replicated,
+) -> None:
+    tier = tier_of(replicated.replica.url(), lag_max_s=60.0)
+    write = Tier(name="write", access=AccessLevel.READ_WRITE, url_source=replicated.primary.url())
+    target = Target(name="shop", tiers=(tier, write))
+    assert primary_of(target, tier) is write
+    async with sets() as replicas:
+        await replicas.ways(target, tier, LOGIN)
+        [server] = replicas._of(target, tier)._servers
+
+        def seen() -> bool:
+            log = server.watched.sight.log
+            return server.watched._primary_of(log) is not None
+
+        assert await eventually(seen, "both are seen")
+
+
+def test_a_sandbox_has_no_primary_of_production() -> None:
+    tier = tier_of("a")
+    sandbox = replace(tier, name="sandbox", access=AccessLevel.OWNER, replica=None)
+    other = replace(sandbox, environment="sandbox")
+    assert primary_of(Target(name="shop", tiers=(tier, other)), tier) is None
+    assert primary_of(Target(name="shop", tiers=(tier, sandbox)), tier) is sandbox
+    reads = replace(tier, name="reads", replica=False)
+    assert primary_of(Target(name="shop", tiers=(tier, sandbox, reads)), tier) is reads
+    assert primary_of(Target(name="shop", tiers=(tier,)), tier) is None
 
 
 # --- probes and catalogs ------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from holdpoint.engine.replicas_lag import HIDDEN, STREAMING, Course, Lag, Look, shown
+from holdpoint.engine.replicas_lag import HIDDEN, STREAMING, Course, Lag, Log, Look, shown
 from holdpoint.model import limits
 
 HOUR = 3600.0
@@ -153,6 +153,48 @@ def test_the_log_of_an_idle_primary_may_move_now_and_then() -> None:
 def test_the_first_walreceiver_starts_before_what_is_applied() -> None:
     begun = replace(LEAST_ROLE, received=50)
     assert last((0, begun), (2, begun)).seconds == HOUR
+
+
+# --- the primary's own word -----------------------------------------------------------------------
+
+
+def log_at(at: float, position: int) -> Log:
+    return Log(cluster=1, timeline=1, position=position, at=at)
+
+
+def test_what_the_primary_has_stands_over_what_the_replica_has_heard() -> None:
+    """A replica of a replica whose source is cut off: it has all that it was sent."""
+    course = Course()
+    course.take(IDLE, 0, log_at(0, 100))
+    for at in (2, 4, 6):
+        lag = course.take(IDLE, at, log_at(at - 1, 500))
+    assert lag.seconds == 6.0
+    assert course.take(replace(IDLE, applied=500, received=500), 8, log_at(7, 500)) == UP_TO_DATE
+
+
+def test_cut_off_from_an_idle_primary_nothing_is_missing() -> None:
+    assert Course().take(CUT_OFF, 0, log_at(0, 100)) == UP_TO_DATE
+
+
+def test_catching_up_is_measured_by_when_the_primary_was_there() -> None:
+    course = Course()
+    for at in range(0, 20, 2):
+        moving = replace(LEAST_ROLE, received=at, applied=max(0, at - 6), since_commit_s=None)
+        lag = course.take(moving, at, log_at(at, at))
+    assert lag.seconds == 6.0
+
+
+def test_a_copy_of_the_primary_is_not_taken_for_it() -> None:
+    """Made from the same files, it has the same identity; but the replica has more than it."""
+    course = Course()
+    course.take(CUT_OFF, 0, log_at(-1, 50))
+    assert course.take(CUT_OFF, 2, log_at(1, 50)).seconds == HOUR
+
+
+def test_without_the_primary_it_goes_on_with_what_the_replica_has_heard() -> None:
+    course = Course()
+    course.take(IDLE, 0, log_at(0, 100))
+    assert course.take(IDLE, 2) == UP_TO_DATE
 
 
 # --- clocks ---------------------------------------------------------------------------------------

@@ -1,15 +1,21 @@
 """Looking at real servers: what they are, and how far behind."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
+import psycopg
 import pytest
 from replica_support import commit, eventually, lag_s, watched
 
 from holdpoint.config.urls import parse_url
 from holdpoint.embedded import EmbeddedPostgres, EmbeddedReplica
+from holdpoint.engine.replicas_lag import Lag
 from holdpoint.engine.replicas_watch import Kind, Sight, Watched
 from support.proxy import TcpProxy
 from support.servers import Replicated
+
+UP_TO_DATE = Lag(seconds=0.0)
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("often")]
 
@@ -109,3 +115,68 @@ async def test_looking_goes_on_while_sessions_are_there_and_ends_when_nobody_com
     seen = len(looks)
     await eventually(lambda: len(looks) > seen, "another look")
     await server.close()
+
+
+# --- comparing with the primary -----------------------------------------------------------------
+
+
+@asynccontextmanager
+async def compared(url: str, primary: str) -> AsyncIterator[tuple[Watched, Watched]]:
+    """A server and what may be its primary."""
+    other = Watched(lambda: parse_url(primary), lambda: None)
+    server = Watched(lambda: parse_url(url), lambda: None, primary=other)
+    try:
+        yield server, other
+    finally:
+        await server.close()
+        await other.close()
+
+
+async def test_one_look_is_enough_beside_the_primary(replicated: Replicated, least: str) -> None:
+    """Neither a second look nor the details of the walreceiver are needed."""
+    replicated.replica.wait_caught_up()
+    async with compared(least, replicated.primary.url()) as (server, primary):
+        assert (await primary.look()).kind is Kind.PRIMARY
+        sight = await server.look()
+        assert primary.sight.log is not None
+        assert sight.log is not None
+        assert sight.log.is_of(primary.sight.log)
+        assert sight.lag == UP_TO_DATE
+        replicated.replica.pause_replay()
+        try:
+            commit(replicated.primary)
+            await primary.look()
+            assert (await server.look()).lag != UP_TO_DATE
+        finally:
+            replicated.replica.resume_replay()
+
+
+async def test_another_cluster_is_not_taken_for_its_primary(
+    replicated: Replicated, postgres16: EmbeddedPostgres
+) -> None:
+    async with compared(replicated.replica.url(), postgres16.url()) as (server, other):
+        await other.look()
+        sight = await server.look()
+        assert other.sight.log is not None
+        assert sight.log is not None
+        assert not sight.log.is_of(other.sight.log)
+        assert server._primary_of(sight.log) is None
+
+
+async def test_a_service_that_hides_its_log_tells_what_it_is_all_the_same(
+    replicated: Replicated, least: str
+) -> None:
+    """Some managed services have no such functions; the lag is unknown then, and not 0."""
+    function = "FUNCTION pg_last_wal_replay_lsn()"
+    with psycopg.connect(replicated.primary.url(), autocommit=True) as connection:
+        connection.execute(f"REVOKE EXECUTE ON {function} FROM PUBLIC".encode())
+        try:
+            replicated.replica.wait_caught_up()
+            async with watched(least) as server:
+                sight = await server.look()
+        finally:
+            connection.execute(f"GRANT EXECUTE ON {function} TO PUBLIC".encode())
+    assert sight.kind is Kind.REPLICA
+    assert sight.lag is not None
+    assert sight.lag.seconds is None
+    assert sight.lag.why.startswith("the server does not tell: permission denied for function")

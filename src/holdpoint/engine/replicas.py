@@ -20,7 +20,7 @@ from holdpoint.engine.standing import ServerStanding
 from holdpoint.engine.upstreams import NoWay, Objection, Way
 from holdpoint.model import limits
 from holdpoint.model.finding import Finding
-from holdpoint.model.target import Target, Tier, WhenLagging
+from holdpoint.model.target import AccessLevel, Target, Tier, WhenLagging
 from holdpoint.model.task import Login
 from holdpoint.model.upstream import UpstreamUrl
 from holdpoint.policy.refusals import REPLICA
@@ -90,6 +90,17 @@ class ReplicaSets:
         return found
 
 
+def primary_of(target: Target, tier: Tier) -> Tier | None:
+    """Return a tier that may lead to the primary of this tier's servers, None if none does."""
+    where = target.environment_of(tier)
+    others = [each for each in target.tiers if target.environment_of(each) == where]
+    for each in others:
+        if each.replica is False:
+            return each
+    writing = (each for each in others if each.access is not AccessLevel.READ_ONLY)
+    return next((each for each in writing if each.replica is None), None)
+
+
 @dataclass(slots=True, eq=False)
 class _Server:
     """One server of a set; ``turn`` is when it was last the first choice."""
@@ -130,8 +141,16 @@ class ReplicaSet:
         every_s = limits.REPLICA_LOOK_S
         if tier.lag_max_s is not None:
             every_s = max(limits.REPLICA_LOOK_MIN_S, min(every_s, tier.lag_max_s / 2))
+
+        def watched(tier: Tier, source: str, primary: Watched | None) -> Watched:
+            return Watched(lambda: look_url_of(tier, source), self._seen, every_s, clock, primary)
+
+        self._primary: Watched | None = None
+        compared = primary_of(target, tier) if tier.lag_max_s is not None else None
+        if compared is not None:
+            self._primary = watched(compared, compared.url_source, None)
         self._servers = [
-            _Server(source, Watched(_bound(look_url_of, tier, source), self._seen, every_s, clock))
+            _Server(source, watched(tier, source, self._primary))
             for source in (tier.url_source, *tier.more_sources)
         ]
 
@@ -139,6 +158,8 @@ class ReplicaSet:
         """Stop looking."""
         for server in self._servers:
             await server.watched.close()
+        if self._primary is not None:
+            await self._primary.close()
 
     # --- choosing ---------------------------------------------------------------------------------
 
@@ -326,10 +347,6 @@ class ReplicaSet:
             return Finding(code=REPLICA, message=f"{message} ({REPLICA})", hint=ASK_DOCTOR)
         message += f"; the tier's limit is {self._tier.lag_max_s:g} s ({REPLICA})"
         return Finding(code=REPLICA, message=message, hint=f"try again later; {ASK_DOCTOR}")
-
-
-def _bound(url_of: UrlOf, tier: Tier, source: str) -> Callable[[], UpstreamUrl]:
-    return lambda: url_of(tier, source)
 
 
 def _is_new(server: _Server) -> bool:

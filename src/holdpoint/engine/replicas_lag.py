@@ -12,11 +12,14 @@ taken together, and what comes out is a bound: the replica is **at most** so far
    the server, and where it tells how its clock differs from its primary's, that is taken off.
 
 The least of what is known counts. Nothing known is unknown, never 0.
+
+Where a primary of the same cluster can be asked for its position, that takes the place of what the
+replica has received: nobody can be wrong about it, not even a replica of a replica.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from holdpoint.model import limits
@@ -38,6 +41,16 @@ SELECT pg_is_in_recovery(), coalesce(r.pid, 0),
        extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::float8,
        CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() ELSE false END
   FROM (SELECT 1) AS one LEFT JOIN pg_stat_wal_receiver AS r ON true
+"""
+# Which log a server follows, and how far a primary's goes. A replica's timeline is that of its last
+# restartpoint: after a failover the two differ for a while, and then nothing is compared.
+LOG_QUERY: Final = """
+SELECT s.system_identifier,
+       CASE WHEN pg_is_in_recovery() THEN c.timeline_id
+            ELSE ('x' || left(pg_walfile_name(pg_current_wal_flush_lsn()), 8))::bit(32)::int END,
+       CASE WHEN pg_is_in_recovery() THEN NULL
+            ELSE pg_current_wal_flush_lsn() - '0/0'::pg_lsn END
+  FROM pg_control_system() AS s, pg_control_checkpoint() AS c
 """
 
 
@@ -113,6 +126,28 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """An answer to ``LOG_QUERY`` that was asked ``at``, by our own clock.
+
+    ``position`` is how far a primary's log goes, None for a replica.
+    """
+
+    cluster: int
+    timeline: int
+    position: int | None
+    at: float
+
+    @classmethod
+    def of(cls, row: tuple[Any, ...], at: float) -> Log:
+        """Read the row."""
+        return cls(cluster=row[0], timeline=row[1], position=_position(row[2]), at=at)
+
+    def is_of(self, other: Log) -> bool:
+        """Tell whether both are of one cluster and one course of it: positions can be compared."""
+        return (self.cluster, self.timeline) == (other.cluster, other.timeline)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lag:
     """How far a replica is behind: at most ``seconds``, None when nobody can tell.
 
@@ -141,6 +176,7 @@ class Course:
         # When it had received how much; the first is the latest that it has applied since.
         self._marks: list[tuple[float, int]] = []
         self._before: Look | None = None
+        self._before_at = 0.0
         self._moved = True
         self.is_unsure = False
         """Whether only one more look can tell if it receives all that there is."""
@@ -150,17 +186,38 @@ class Course:
         self._marks.clear()
         self._before = None
 
-    def take(self, look: Look, at: float) -> Lag:
-        """Take a look that was begun ``at``, and return the lag as it was then."""
-        current = self._is_current(look)
+    def take(self, look: Look, at: float, primary: Log | None = None) -> Lag:
+        """Take a look that was begun ``at``, and return the lag as it was then.
+
+        ``primary`` is the log of its primary, asked a moment before.
+        """
+        position = self._position_of(primary)
+        current, marked_at = self._is_current(look), at
+        self._before_at = at
+        if primary is not None and position is not None:
+            self.is_unsure, current, marked_at = False, True, primary.at
+            look = replace(look, received=None, end=position)
         if current:
-            self._mark(at, look.heard)
+            self._mark(marked_at, look.heard)
             if not look.is_behind:
                 self._marks = self._marks[-1:]
                 return Lag(seconds=0.0)
         bounds = [self._since_mark(look, at), _since_commit(look)]
         seconds = min((bound for bound in bounds if bound is not None), default=None)
         return Lag(seconds=seconds, why=_why(look, seconds is not None))
+
+    def _position_of(self, primary: Log | None) -> int | None:
+        """Return how far the primary's log goes; a copy of one gives itself away.
+
+        A clone has its identity. But no replica has ever applied what its primary does not have.
+        """
+        before = self._before
+        if primary is None or primary.position is None or before is None:
+            return primary.position if primary is not None else None
+        if primary.at > self._before_at and (before.applied or 0) > primary.position:
+            self._marks.clear()
+            return None
+        return primary.position
 
     def _is_current(self, look: Look) -> bool:
         """Tell whether what it has received is all that its primary has, as of a moment ago.

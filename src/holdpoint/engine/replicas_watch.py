@@ -10,15 +10,15 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 import psycopg
 import structlog
 
 from holdpoint.engine.probes import conninfo_of
-from holdpoint.engine.replicas_lag import HIDDEN, LOOK_QUERY, Course, Lag, Look
+from holdpoint.engine.replicas_lag import HIDDEN, LOG_QUERY, LOOK_QUERY, Course, Lag, Log, Look
 from holdpoint.engine.secrets_command import apart
 from holdpoint.model import limits
 from holdpoint.model.upstream import UpstreamUrl
@@ -32,6 +32,8 @@ SETTINGS: Final = (
 STALE_LOOKS: Final = 3  # chosen: what has not been seen for so many looks is not known any more
 PROBLEM_CHARS: Final = 200
 _NEVER: Final = float("-inf")
+# A service that has no such functions, or hides them.
+_NOT_TOLD: Final = (psycopg.ProgrammingError, psycopg.NotSupportedError)
 
 
 class Kind(StrEnum):
@@ -47,13 +49,15 @@ class Kind(StrEnum):
 class Sight:
     """What a look has shown. ``problem`` is why there is nothing to see, ``lag`` a replica's.
 
-    ``hidden`` says that the role may not see what the walreceiver does.
+    ``hidden`` says that the role may not see what the walreceiver does. ``log`` is where it stands
+    in the log, if that was asked for and is told.
     """
 
     kind: Kind = Kind.UNKNOWN
     lag: Lag | None = None
     problem: str = ""
     hidden: bool = False
+    log: Log | None = None
 
 
 UNSEEN: Final = Sight(problem="it has not been looked at yet")
@@ -64,6 +68,7 @@ class Watched:
 
     ``url_of`` may wait (for a command) and raise ``ValueError``. ``looked`` is called after each
     look. ``sessions`` is how many lead there now; ``failed_at`` is when one last could not.
+    ``primary`` is a server that may be the primary of this one: then they are compared.
     """
 
     def __init__(
@@ -72,6 +77,7 @@ class Watched:
         looked: Callable[[], None],
         every_s: float = limits.REPLICA_LOOK_S,
         clock: Callable[[], float] = time.monotonic,
+        primary: Watched | None = None,
     ) -> None:
         self.place = ""
         self.address = ("", 0, "")  # host, port and database that were last looked at
@@ -85,6 +91,10 @@ class Watched:
         self._seen_at = _NEVER
         self._used_at = _NEVER
         self._course = Course()
+        self._primary = primary
+        self._is_compared = False
+        if primary is not None:
+            primary._is_compared = True
         self._connection: psycopg.AsyncConnection[Any] | None = None
         self._moved = False
         self._closed = False
@@ -104,6 +114,8 @@ class Watched:
     def use(self) -> None:
         """Look at it from now on, until nobody has used it for ``REPLICA_IDLE_S``."""
         self._used_at = self._clock()
+        if self._primary is not None:
+            self._primary.use()
         if not self._closed and (self._task is None or self._task.done()):
             self._task = asyncio.create_task(self._watch(), name="replica")
 
@@ -121,12 +133,15 @@ class Watched:
             while used:
                 await self.look()
                 self._looked()
+                if self._primary is not None:
+                    self._primary.use()
                 await asyncio.sleep(self._every_s)
                 used = bool(self.sessions) or self._idle_s < limits.REPLICA_IDLE_S
         except Exception:  # what is not looked at any more is unknown, and the next use tries again
             log.exception("replica.watch_failed", place=self.place)
             raise
         finally:
+            self._seen_at = _NEVER
             await self._disconnect()
 
     async def look(self) -> Sight:
@@ -179,7 +194,20 @@ class Watched:
         connection = self._connection
         if connection is None or connection.closed or self._moved:
             connection = await self._connect()
-        return await _look_over(connection, self._course, begun)
+        log = None
+        if self._primary is not None or self._is_compared:
+            log = await _log_of(connection, begun)
+        sight = await _look_over(connection, self._course, begun, self._primary_of(log))
+        return replace(sight, log=log)
+
+    def _primary_of(self, log: Log | None) -> Log | None:
+        """Return the primary's position if it was asked lately and is one in the same log."""
+        if self._primary is None or log is None:
+            return None
+        other = self._primary.sight.log
+        if other is None or other.position is None or not other.is_of(log):
+            return None
+        return other if log.at - other.at <= 2 * self._every_s else None
 
     async def _connect(self) -> psycopg.AsyncConnection[Any]:
         """Replace the connection; whatever answers now is a server not seen before."""
@@ -218,16 +246,36 @@ async def look_once(connection: psycopg.AsyncConnection[Any]) -> Sight:
 
 
 async def _look_over(
-    connection: psycopg.AsyncConnection[Any], course: Course, begun: float
+    connection: psycopg.AsyncConnection[Any],
+    course: Course,
+    begun: float,
+    primary: Log | None = None,
 ) -> Sight:
-    cursor = await connection.execute(LOOK_QUERY)
-    row = await cursor.fetchone()
-    assert row is not None, "LOOK_QUERY gives one row"
-    look = Look.of(row)
+    try:
+        look = Look.of(await _row(connection, LOOK_QUERY))
+    except _NOT_TOLD as error:
+        course.forget()
+        [in_recovery] = await _row(connection, "SELECT pg_is_in_recovery()")
+        unknown = Lag(seconds=None, why=f"the server does not tell: {_words(error)}")
+        return Sight(kind=Kind.REPLICA, lag=unknown) if in_recovery else Sight(kind=Kind.PRIMARY)
     if not look.in_recovery:
         course.forget()
         return Sight(kind=Kind.PRIMARY)
-    return Sight(kind=Kind.REPLICA, lag=course.take(look, begun), hidden=look.receiver == HIDDEN)
+    lag = course.take(look, begun, primary)
+    return Sight(kind=Kind.REPLICA, lag=lag, hidden=look.receiver == HIDDEN)
+
+
+async def _log_of(connection: psycopg.AsyncConnection[Any], at: float) -> Log | None:
+    try:
+        return Log.of(await _row(connection, LOG_QUERY), at)
+    except _NOT_TOLD:  # then there is nothing to compare
+        return None
+
+
+async def _row(connection: psycopg.AsyncConnection[Any], query: LiteralString) -> tuple[Any, ...]:
+    row = await (await connection.execute(query)).fetchone()
+    assert row is not None, "the queries give one row"
+    return tuple(row)
 
 
 def _words(error: Exception) -> str:

@@ -7,7 +7,7 @@ replicas are balanced and roles are made for one session without the door knowin
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from holdpoint.engine.secrets_command import apart
@@ -75,6 +75,27 @@ class Upstreams(Protocol):
 
     async def ways(self, target: Target, tier: Tier, login: Login) -> Sequence[Way]:
         """Return the ways to try, the best first, at least one. Raises ``NoWay``."""
+
+
+AGENT = "{agent}"
+"""What stands for the agent's name in the user of a URL."""
+
+
+class OwnRoles:
+    """Puts the agent's own role in the place of ``{agent}`` in the users of another's ways."""
+
+    def __init__(self, inner: Upstreams) -> None:
+        self._inner = inner
+
+    async def ways(self, target: Target, tier: Tier, login: Login) -> Sequence[Way]:
+        """Return the other's ways, each as the agent's own role. Raises ``NoWay``."""
+        ways = await self._inner.ways(target, tier, login)
+        return [replace(way, url=own_role(way.url, login.agent)) for way in ways]
+
+
+def own_role(url: UpstreamUrl, agent: str) -> UpstreamUrl:
+    """Return the URL with the role of that agent, where its user names one for each."""
+    return replace(url, user=url.user.replace(AGENT, agent)) if AGENT in url.user else url
 
 
 class Direct:
