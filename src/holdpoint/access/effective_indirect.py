@@ -21,6 +21,11 @@ SELECT o.owner, o.here, o.kind, o.identity, o.number FROM (
        AND (s.refobjid = %(me)s::oid OR s.refobjid = ANY (%(acts)s::oid[]))
        AND s.dbid IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
        AND i.identity !~ '^"?pg_temp'
+       -- A sequence of a column goes with its table.
+       AND NOT EXISTS (SELECT FROM pg_depend AS d
+                        WHERE d.classid = s.classid AND d.objid = s.objid
+                          AND d.deptype IN ('a', 'i') AND d.refclassid = 'pg_class'::regclass
+                          AND d.refobjsubid > 0)
     WINDOW same AS (PARTITION BY s.refobjid, i.type)
   ) AS o
  WHERE o.place <= %(listed)s
