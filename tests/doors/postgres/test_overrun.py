@@ -225,6 +225,29 @@ def test_what_runs_for_too_long_may_end_by_itself(house: House) -> None:
     assert house.sent == "Q"
 
 
+def test_what_nobody_has_asked_for_is_bounded_too(house: House) -> None:
+    house.relay.meter.apply(Budget(bytes=250))
+    told = frame(frames.NOTIFICATION_RESPONSE, b"x" * 95)
+    house.server(told, told)
+    assert house.shown == "A A"
+    assert not house.ended
+    house.server(told)
+    assert "without being asked" in house.ended
+    assert house.shown == ""
+
+
+def test_going_on_with_a_cursor_is_a_statement(house: House) -> None:
+    house.relay.meter.apply(Budget(statements_per_minute=2))
+    for _ in range(2):
+        house.client(E("cursor", 1), S)
+        house.server(ROW, frame(frames.PORTAL_SUSPENDED, b""), READY["T"])
+    assert house.shown == "D s ZT D s ZT"
+    house.client(E("cursor", 1), S)
+    assert house.sent.endswith("p S")
+    house.server(SYNTAX, READY["E"])
+    assert house.shown == "E53400 ZE"
+
+
 @given(st.data())
 def test_it_does_not_matter_how_the_bytes_come(draw: st.DataObject) -> None:
     house = House()

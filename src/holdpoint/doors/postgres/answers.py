@@ -79,7 +79,7 @@ class Answers(Sending):
         self.on_settled: Callable[[], None] | None = None  # see ``counting.Counting.settle``
         self.meter = Meter()
         self._fresh_room = Room()  # of the result that comes now ...
-        self._metered: Pending | None = None  # ... to this entry
+        self._metered: Pending | None = Pending(SYNC)  # ... to this entry; so far to none
         self.cut: Cut | None = None  # a result that is over its budget is not passed on any more
         self.cancel_seen = False  # the client has asked to cancel what runs
         self._drops = False  # what is skipped next goes to nobody

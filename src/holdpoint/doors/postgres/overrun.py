@@ -47,6 +47,11 @@ UNTRUE: Final = (
     "look at what is committed"
 )
 
+UNASKED: Final = (
+    "what the server sent without being asked, such as notifications, went over the budget `bytes` "
+    "of one answer (HP8014)"
+)
+
 
 class Overrun(Answers):
     """Adds the end of what goes over its budget to what a session knows of its server."""
@@ -79,7 +84,7 @@ class Overrun(Answers):
         """Pass on no more of a result, and see that it ends in an error."""
         over, room.over = room.over, 0
         if not self.pending:
-            raise ProtocolError("the server sent rows that nobody has asked for")
+            raise ProtocolError(UNASKED, OVER_BUDGET)
         words = self.too_long(over)
         entry = self.pending[0]
         operation = entry.operation

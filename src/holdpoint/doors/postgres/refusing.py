@@ -130,6 +130,16 @@ def over_result(over: int, rows_max: int, size_max: int) -> bytes:
     )
 
 
+def over_rate(per_minute: int, seconds: int) -> bytes:
+    """Return the refusal to go on with a cursor while there is no room for a statement."""
+    return _error(
+        OVER_BUDGET,
+        f"refused: the budget `statements_per_minute` of {per_minute:,} is used up",
+        f"nothing ran; there is room again in {seconds} s",
+        "HP8014",
+    )
+
+
 def over_time(seconds: float) -> bytes:
     """Return the error of a statement that has run for longer than its budget."""
     return _error(

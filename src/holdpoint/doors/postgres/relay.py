@@ -371,6 +371,10 @@ class Relay(Passing):
         if bound is None and not portal:
             self._refuse(REFUSED, refusing.no_portal())
             return DROPPED
+        if bound is None and not self.meter.take():  # like a FETCH
+            wait = self.meter.seconds_to_room()
+            self._refuse(REFUSED, refusing.over_rate(self.meter.per_minute, wait))
+            return DROPPED
         # A portal that no Bind has opened is a cursor, decided when it was declared.
         text = bound.text if bound is not None else CURSOR_TEXT
         if bound is not None:
