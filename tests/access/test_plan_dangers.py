@@ -5,6 +5,7 @@ from __future__ import annotations
 import psycopg
 from plan_support import DENIED, PASSWORD, Shop, on, only
 
+from holdpoint.access.desired import shared_roles
 from holdpoint.embedded import EmbeddedPostgres
 from holdpoint.model.target import AccessLevel, Mint
 
@@ -57,6 +58,26 @@ def test_tiers_do_not_share_a_role(here: Shop):
     object.__setattr__(here.tiers["write"], "grants", None)
     [problem] = here.desired.problems
     assert "`write` would lose what the grants do not name" in problem
+
+
+def test_targets_on_one_server_do_not_share_a_role(here: Shop):
+    here.tier("read", on("orders", "select"))
+    [holder, login] = shared_roles(here.desired, here.desired)
+    assert f"share the role `{here.name}_read_rights` of one server" in holder
+    assert f"share the role `{here.name}_read` of one server" in login
+
+
+def test_a_user_mapping_is_no_ownership(here: Shop):
+    here.tier("read", on("orders", "select"))
+    here.apply()
+    here.root.execute(
+        f"CREATE FOREIGN DATA WRAPPER {here.name}_w;"
+        f"CREATE SERVER far FOREIGN DATA WRAPPER {here.name}_w;"
+        f"CREATE USER MAPPING FOR {here.role('read')} SERVER far".encode()
+    )
+    plan = here.plan()
+    assert plan.settled
+    assert any("signs in to foreign server `far`" in note for note in plan.notes)
 
 
 def test_what_is_not_there_is_named(here: Shop):

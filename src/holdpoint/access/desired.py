@@ -193,6 +193,17 @@ def desired_roles(target: Target, url_of: UrlOf, tiers: Sequence[str] = ()) -> D
     )
 
 
+def shared_roles(desired: Desired, other: Desired) -> list[str]:
+    """Say which roles two targets on one server share: a server has its roles once for all."""
+    names = {each.name for each in other.roles} | other.siblings
+    return [
+        f"targets `{desired.target}` and `{other.target}` share the role `{each.name}` of one "
+        "server: what one target asks of it, the other would undo; give each a role of its own"
+        for each in desired.roles
+        if each.name in names
+    ]
+
+
 class _Roles:
     """Collects the roles of one target."""
 

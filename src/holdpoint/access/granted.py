@@ -115,6 +115,7 @@ class Granted:
     ``held`` and ``defaults`` are of those roles, of everybody
     (outside the server's own schemas), and what the one who asks may give on. ``definers`` are
     functions that run with their owner's rights. ``secured`` are tables with row-level security.
+    ``mappings`` are pairs of a role and a foreign server that it signs in to.
     ``elsewhere`` are pairs of a role and another database in which it has rights.
     ``contexts`` tell for each setting asked about who may set it (manual, view ``pg_settings``).
     ``signatures`` are functions, as (schema, ``f(integer)``), as SQL writes them.
@@ -140,6 +141,7 @@ class Granted:
     secured: frozenset[tuple[str, str]] = frozenset()
     policies: tuple[Policy, ...] = ()
     passing: tuple[PassingView, ...] = ()
+    mappings: tuple[tuple[str, str], ...] = ()
     elsewhere: tuple[tuple[str, str], ...] = ()
     contexts: Mapping[str, str]
 

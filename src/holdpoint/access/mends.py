@@ -1,7 +1,8 @@
 """What everybody may do (PUBLIC), and so our roles too, whatever they are given or not.
 
 A REVOKE from a role takes nothing away that PUBLIC holds. The mend takes it from PUBLIC and gives
-it, by name, to every other role that signs in: they lose nothing. Roles made later do not get it.
+it, by name, to every other role, those too that nobody signs in as: views and functions have their
+owner's rights. So nobody else loses anything. Roles made later do not get it.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ def _mend(
     others = sorted(
         name
         for name, each in state.roles.items()
-        if each.login and not each.superuser and name not in mine and name not in owners
+        if not (each.superuser or name in mine or name in owners or name.startswith("pg_"))
     )
     may = " and ".join(each.words for each in statements.give([PUBLIC], rights, names))
     if rights[0].on is On.FUNCTION:
@@ -117,7 +118,7 @@ def _mend(
     ]
     shown = [quoted(name) for name in others[:ROLES_SHOWN]]
     if len(others) > len(shown):
-        shown.append(f"{len(others) - len(shown):,} more roles that sign in")
+        shown.append(f"{len(others) - len(shown):,} more roles")
     keep = ""
     if others:
         keep = f"; {listed(shown)} would keep it, by name"

@@ -40,6 +40,11 @@ def notes_of(desired: Desired, state: Granted, wanted: Mapping[str, Wanted]) -> 
         for name, database in state.elsewhere
     ]
     notes += [
+        f"role {quoted(name)} signs in to foreign server {quoted(server)} by a user mapping: what "
+        "it may do there is not seen from here"
+        for name, server in state.mappings
+    ]
+    notes += [
         f"everybody gets {each.default.privilege.upper()} on what {quoted(each.default.owner)} "
         f"makes in {quoted(each.default.schema)}, by default privileges"
         for each in state.defaults

@@ -132,7 +132,7 @@ SELECT r.rolname::text,
   FROM pg_shdepend AS d JOIN pg_roles AS r ON r.oid = d.refobjid
   LEFT JOIN pg_database AS b ON b.oid = d.dbid
  WHERE d.refclassid = 'pg_authid'::regclass AND d.deptype = 'o' AND r.rolname = ANY(%(roles)s)
-   AND d.classid <> 'pg_default_acl'::regclass
+   AND d.classid NOT IN ('pg_default_acl'::regclass, 'pg_user_mapping'::regclass)
  ORDER BY 1, 2 LIMIT %(most)s
 """
 
@@ -143,6 +143,11 @@ SELECT DISTINCT r.rolname::text, b.datname::text
  WHERE d.refclassid = 'pg_authid'::regclass AND d.deptype = 'a' AND r.rolname = ANY(%(roles)s)
    AND b.datname <> current_database()
  ORDER BY 1, 2
+"""
+
+MAPPINGS: Final = """
+SELECT usename::text, srvname::text FROM pg_user_mappings
+ WHERE usename = ANY(%(roles)s) ORDER BY 1, 2
 """
 
 # What each kind of object is called, where its list of rights is, and what stands for NULL.
@@ -329,6 +334,7 @@ class _Reader:
                 for schema, table, command, roles in self._rows(POLICIES)
             ),
             passing=tuple(PassingView(*row) for row in self._rows(PASSING)),
+            mappings=tuple((role, server) for role, server in self._rows(MAPPINGS)),
             elsewhere=tuple((role, other) for role, other in self._rows(ELSEWHERE)),
             contexts=self._contexts(version, settings),
         )

@@ -133,8 +133,9 @@ def _change(
 ) -> None:
     """Bring the attributes of a role that exists to what they should be."""
     more, less = _attributes(role, now, state, found)
-    verifier = verifier_of(desired.target, role)
-    password = role.login and verifier and (login_refused or not now.login)
+    password = ""
+    if role.login and (login_refused or not now.login):
+        password = verifier_of(desired.target, role)
     if now.expired and role.login:
         found.notes.append(
             f"role {quoted(role.name)}: its password has expired (VALID UNTIL): nobody signs in as "
@@ -154,7 +155,7 @@ def _change(
                 statements.alter_role(role.name, options, words, adds=adds)
             )
     if password:
-        found.first[role.name].append(statements.set_password(role.name, verifier))
+        found.first[role.name].append(statements.set_password(role.name, password))
 
 
 def _unmanaged(role: DesiredRole, state: Granted, words: list[str]) -> str:

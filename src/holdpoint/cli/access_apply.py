@@ -99,7 +99,7 @@ def apply_command(
         fail(EXIT_USAGE, f"`{SECRET_VARIABLE}` is not set", "set it to the agent's secret")
     path = _path(place, through)
     address = _address(config, gate_address)
-    plan = plan_of(place, tiers, mend=mend, adopt=adopt)
+    plan = plan_of(config, place, tiers, mend=mend, adopt=adopt)
     if plan.problems or not plan.steps:
         _nothing_to_send(plan, config, as_json)
     if not as_json:
@@ -110,7 +110,7 @@ def apply_command(
         applied = _send(plan, connection, as_json)
     left = None
     if applied.result is Result.DONE:
-        left = plan_of(place, tiers, mend=mend, adopt=adopt)
+        left = plan_of(config, place, tiers, mend=mend, adopt=adopt)
     _tell(plan, applied, left, config, as_json)
 
 

@@ -66,8 +66,8 @@ def plan_command(
     Asks the database as the role of `admin_url`, and changes nothing.
     """
     config = load_config(config_path)
-    plan = plan_of(target_of(config, target), tiers, mend=mend, adopt=adopt)
-    if sql_path is not None:
+    plan = plan_of(config, target_of(config, target), tiers, mend=mend, adopt=adopt)
+    if sql_path is not None and not plan.problems:
         write_private(sql_path, plan.sql)
     if as_json:
         click.echo(json.dumps(document(plan)))
@@ -111,13 +111,17 @@ def resolved(source: str, password_source: str = "") -> UpstreamUrl:
     return resolve_upstream(source, os.environ, password_source=password_source)
 
 
-def desired_of(target: Target, tiers: tuple[str, ...]) -> Desired:
+def desired_of(config: Config, target: Target, tiers: tuple[str, ...]) -> Desired:
     """Return what the configuration asks, or end with what is wrong with it."""
-    from holdpoint.access.desired import desired_roles
+    from holdpoint.access.desired import desired_roles, shared_roles
 
     desired = desired_roles(target, resolved, tiers)
-    if desired.problems:
-        for problem in desired.problems:
+    problems = list(desired.problems)
+    for other in config.targets:
+        if other.name != target.name and _on_one_server(target, other):
+            problems += shared_roles(desired, desired_roles(other, resolved))
+    if problems:
+        for problem in problems:
             click.echo(f"error: {problem}", err=True)
         raise SystemExit(EXIT_CONFIGURATION)
     if not desired.roles:
@@ -130,7 +134,20 @@ def desired_of(target: Target, tiers: tuple[str, ...]) -> Desired:
     return desired
 
 
-def plan_of(target: Target, tiers: tuple[str, ...], *, mend: bool, adopt: bool) -> Plan:
+def _on_one_server(target: Target, other: Target) -> bool:
+    """Whether two targets have the same roles, as far as their URLs tell."""
+    from holdpoint.config import UrlError
+
+    try:
+        here, there = resolved(target.admin_source), resolved(other.admin_source)
+    except UrlError:  # of this target it is told when it is used; the other is not our business
+        return False
+    return (here.host, here.port) == (there.host, there.port)
+
+
+def plan_of(
+    config: Config, target: Target, tiers: tuple[str, ...], *, mend: bool, adopt: bool
+) -> Plan:
     """Ask the database and return the plan, or end with words."""
     import psycopg
 
@@ -139,7 +156,7 @@ def plan_of(target: Target, tiers: tuple[str, ...], *, mend: bool, adopt: bool) 
     from holdpoint.access.reading import read_granted
     from holdpoint.engine.probes import conninfo_of
 
-    desired = desired_of(target, tiers)
+    desired = desired_of(config, target, tiers)
     admin = admin_url(target)
     with connected(admin) as connection:
         try:
@@ -197,7 +214,7 @@ def write_private(path: Path, text: str) -> None:
 def print_plan(plan: Plan, config: Config) -> None:
     """Print a plan for people; what is wrong comes last, where it is read."""
     print_steps(plan)
-    if plan.steps:
+    if plan.steps and not plan.problems:
         click.echo(f"\n{visible(plan.shown_sql)}")
     _print_list("everybody may, and so the roles too (`--mend` ends it):", _mends(plan))
     _print_list("good to know:", plan.notes)

@@ -84,7 +84,7 @@ class Shop:
     def send(self, tick: Callable[[float], None], told: Callable[[Notice], None]) -> Applied:
         """Send the plan as the command does."""
         config = load(self.file)
-        plan = plan_of(config.targets[0], (), mend=False, adopt=False)
+        plan = plan_of(config, config.targets[0], (), mend=False, adopt=False)
         with self.gate.connect("owner") as connection:
             return send(connection, plan.sql, plan.steps, told=told, tick=tick)
 
@@ -184,7 +184,8 @@ def test_a_table_dropped_meanwhile_undoes_everything(shop: Shop):
         shop.run("apply", "shop")
         hold = shop.gate.opened("CREATE ROLE")
         shop.gate.answer(hold)
-        plan = plan_of(load(shop.file).targets[0], (), mend=False, adopt=False)
+        config = load(shop.file)
+        plan = plan_of(config, config.targets[0], (), mend=False, adopt=False)
         with shop.direct() as root:
             root.execute("DROP TABLE users")
         with shop.gate.connect("owner") as connection:
