@@ -27,6 +27,8 @@ BOUNDS = {
 LOOSENS = """
 CREATE FUNCTION loosens() RETURNS text LANGUAGE sql
     AS $$SELECT set_config('statement_timeout', '0', false)$$;
+CREATE FUNCTION runs(text) RETURNS int LANGUAGE plpgsql
+    AS $$BEGIN EXECUTE $1; RETURN 1; END$$;
 CREATE VIEW loose AS SELECT set_config('statement_timeout', '0', false);
 """
 SHOWN = "SELECT " + ", ".join(f"current_setting('{name}')" for name in BOUNDS)
@@ -188,6 +190,32 @@ def test_what_would_run_before_the_bound_holds_again_is_refused(bounded: Gate, t
         assert wire.query(text) == "E:42501 ZI"
         assert "send the SET as a message of its own" in wire.errors[0]["H"]
         assert wire.query("SET statement_timeout = '1s'; SELECT 1").endswith("D:1 C:SELECT 1 ZI")
+
+
+def test_what_people_let_through_unread_loosens_nothing_for_later(bounded: Gate) -> None:
+    with bounded.raw("replica") as wire:
+        for setting in ("statement_timeout = 0", "default_transaction_read_only = off"):
+            text = f"SELECT runs('SET {setting}')"
+            with bounded.person(containing=text):
+                assert wire.query(text).endswith("D:1 C:SELECT 1 ZI")
+            assert shown(wire) == KEPT
+            assert "D:on" in wire.query("SHOW transaction_read_only")
+
+
+def test_a_restore_in_one_transaction_works(bounded: Gate) -> None:
+    """As `psql -1` does with a dump: timeouts off, then tables, one COPY after the other."""
+    with bounded.connect("write", autocommit=False) as agent:
+        agent.execute("SET statement_timeout = 0")
+        agent.execute("SET lock_timeout = 0")
+        for name in ("one", "two"):
+            with agent.cursor().copy("COPY markers FROM STDIN") as copy:
+                copy.write(f"{name}\n")
+            shown = agent.execute("SHOW statement_timeout").fetchone()
+            assert shown == ("30s",)
+        agent.execute("INSERT INTO markers VALUES ('three')")
+        agent.commit()
+        found = agent.execute("SELECT string_agg(name, ',' ORDER BY name) FROM markers")
+        assert found.fetchone() == ("one,three,two",)
 
 
 def test_pg_dump_turns_them_off_and_works(bounded: Gate) -> None:

@@ -3,7 +3,8 @@
 ``pg_dump`` turns every timeout off before it begins, other clients some of them: refusing that
 would be an outage, letting it be would take the session's bounds away. ``passing`` says when the
 question below must be asked. It is made of SET alone: that needs no snapshot, so ``SET TRANSACTION
-ISOLATION LEVEL`` may still come first in the agent's transaction.
+ISOLATION LEVEL`` may still come first in the agent's transaction. Behind what nobody could read and
+people let through all bounds are set again, and the read-only state as well.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from holdpoint.doors.postgres.opening import Opening, milliseconds
 from holdpoint.doors.postgres.pending import ASK, ASKED
 from holdpoint.doors.postgres.relay import Relay
 from holdpoint.model import limits
-from holdpoint.model.effects import Reading, Statement
+from holdpoint.model.effects import Effect, Reading, Statement
 from holdpoint.wire.postgres import errors, messages
 
 _NAME: Final = b"holdpoint restore"
@@ -41,17 +42,20 @@ class Restoring:
 
     def __init__(
         self,
-        opening: Opening | None,
+        opening: Opening,
         relay: Relay,
         bounding: Bounding,
         fail: Callable[[str, str, str], None],
     ) -> None:
-        self._bounds = opening.bounds if opening is not None else {}
-        self._starts = opening.starts if opening is not None else {}
+        self._bounds = opening.bounds
+        self._starts = opening.starts
+        self._all = {name: str(value) for name, value in opening.bounds.items()}
+        if opening.read_only:
+            self._all["default_transaction_read_only"] = "on"
         self._relay = relay
         self._bounding = bounding
         self._fail = fail
-        self._due: dict[str, int] = {}
+        self._due: dict[str, str] = {}
 
     @property
     def has_bounds(self) -> bool:
@@ -60,9 +64,11 @@ class Restoring:
 
     def loosens(self, reading: Reading) -> bool:
         """Tell whether bounds must be set again behind the statements, and note which."""
-        due: dict[str, int] = {}
+        due: dict[str, str] = {}
         for statement in reading.statements:
-            due.update(self._loosened(statement))
+            due.update({name: str(value) for name, value in self._loosened(statement).items()})
+        if Effect.UNKNOWN in reading.effects:
+            due.update(self._all)
         if not due:
             return False
         if not self._relay.loosened:
