@@ -108,6 +108,20 @@ def test_each_access_level_promises_less_than_the_one_before(
         assert any(each.about.startswith("ownership") for each in notes(result))
 
 
+def test_many_alike_are_told_together(here: Shop) -> None:
+    here.login("crowd")
+    tables = "; ".join(f"CREATE TABLE crowd.t{number} (id int)" for number in range(9))
+    here.run(f"CREATE SCHEMA crowd; {tables}; GRANT USAGE ON SCHEMA crowd TO {{crowd}}")
+    here.run("GRANT DELETE ON ALL TABLES IN SCHEMA crowd TO {crowd}")
+    (drift,) = counted([levels(here, "crowd", READS)])
+    assert drift.about == "9 tables of schema `crowd`"
+    assert "`crowd.t4` and 4 more" in drift.what
+    assert drift.tried == "tried: the database took it"
+    (mend,) = drift.mend
+    here.root.execute(mend.encode())
+    assert lines(here, levels(here, "crowd", READS)) == []
+
+
 # --- what is tried --------------------------------------------------------------------------------
 
 
@@ -208,6 +222,44 @@ def test_a_password_that_is_wrong_leaves_the_reading_to_the_administrator(here: 
     assert [told(here, each) for each in result.drift if not each.note] == [
         "surplus: table `public.orders` | granted to the role itself"
     ]
+
+
+def test_one_of_several_servers_is_down(here: Shop) -> None:
+    here.login("spread")
+    tier = Tier(
+        name="spread",
+        access=READS,
+        url_source="postgresql://x:x@127.0.0.1:1/x",
+        more_sources=(here.url(here.role("spread")),),
+    )
+    result = one(here, tier)
+    assert result.unreachable.startswith("cannot connect to 127.0.0.1:1/x as `x`")
+    assert result.statements > 0
+    assert here.role("spread") in result.roles
+
+
+def test_a_catalog_that_may_not_be_read(here: Shop) -> None:
+    here.login("blind")
+    here.run("REVOKE SELECT ON pg_catalog.pg_db_role_setting FROM PUBLIC")
+    try:
+        result = levels(here, "blind", READS)
+    finally:
+        here.run("GRANT SELECT ON pg_catalog.pg_db_role_setting TO PUBLIC")
+    assert result.unreachable == (
+        "the server could not be asked: permission denied for table pg_db_role_setting"
+    )
+    assert not result.drift
+
+
+def test_a_login_that_has_run_out(here: Shop) -> None:
+    ended = Shop(here.server, here.name, here.root)
+    tier = ended.tier("ended", on("orders", "select"))
+    ended.apply()
+    here.run("ALTER ROLE {ended} VALID UNTIL '2020-01-01'")
+    result = one(here, tier, admin=here.url(here.role("owner")))
+    drift = [each for each in result.drift if not each.note]
+    assert [each.about for each in drift] == ["attribute VALID UNTIL"]
+    assert result.unreachable
 
 
 def test_a_role_that_does_not_exist(here: Shop) -> None:

@@ -7,7 +7,7 @@ them must go. What comes through a role is told with the membership, for that is
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, TypeVar
 
 from holdpoint.access.desired import On
@@ -80,7 +80,7 @@ class ObjectDrift(DriftMaker):
                 f"the tier gives {listed([each.upper() for each in missing])} on "
                 f"{_named(on, group)}, and the database does not",
                 "never granted, or revoked by hand",
-                [f"GRANT {_on(on, missing, group)} TO {name};"],
+                _mend("GRANT", on, missing, group, f"TO {name}"),
                 missing,
                 places=[label(each.schema, each.name) for each in group],
             )
@@ -106,10 +106,10 @@ class ObjectDrift(DriftMaker):
             source, whom = "granted to the role itself", identifier(self._role.name)
         words = listed([each.upper() for each in surplus])
         what = f"the role has {words} on {_named(on, group)}, and the tier does not give it"
-        mend = [f"REVOKE {_on(on, surplus, group)} FROM {whom};"] if whom else []
+        verb = "REVOKE GRANT OPTION FOR" if entry.grantable else "REVOKE"
+        mend = _mend(verb, on, surplus, group, f"FROM {whom}") if whom else []
         if entry.grantable:
             what = f"the role may grant {words} on {_named(on, group)} to others (GRANT OPTION)"
-            mend = [f"REVOKE GRANT OPTION FOR {_on(on, surplus, group)} FROM {whom};"]
         ends = sorted({end for each in group for end in self._ends(each)})
         if ends:
             what += f"; it leads to {shown(ends)}, which the role may not use as a whole"
@@ -214,13 +214,17 @@ def _named(on: On, group: Sequence[Difference]) -> str:
     return f"{len(places):,} {on.value}s: {shown(places)}"
 
 
-def _on(on: On, privileges: Sequence[str], group: Iterable[Difference]) -> str:
-    """The middle of a GRANT or REVOKE: privileges, with columns, and objects."""
-    objects = list(group)[:MENDED_MAX]
+def _mend(
+    verb: str, on: On, privileges: Sequence[str], group: Sequence[Difference], whom: str
+) -> list[str]:
+    """A GRANT or REVOKE for a group of objects, for the first ones where they are many."""
+    objects = group[:MENDED_MAX]
     words = [privilege.upper() for privilege in privileges]
-    if objects[0].column:
-        columns = [identifier(each.column) for each in objects]
-        words = [f"{word} ({', '.join(columns)})" for word in words]
-        objects = objects[:1]
-    names = ", ".join(qualified(each.schema, each.name) for each in objects)
-    return f"{', '.join(words)} ON {on.value.upper()} {names}"
+    names = [qualified(each.schema, each.name) for each in objects]
+    if objects[0].column:  # columns of one table
+        columns = ", ".join(identifier(each.column) for each in objects)
+        words = [f"{word} ({columns})" for word in words]
+        names = names[:1]
+    statement = f"{verb} {', '.join(words)} ON {on.value.upper()} {', '.join(names)} {whom};"
+    more = len(group) - len(objects)
+    return [statement, *([f"-- and {more:,} more: verify again after it"] if more else [])]
