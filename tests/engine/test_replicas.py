@@ -1,6 +1,7 @@
 """Which of a tier's servers a session gets, and what becomes of those on one that lags."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -18,9 +19,12 @@ from replica_support import (
 )
 
 from holdpoint.config.urls import parse_url
-from holdpoint.embedded import EmbeddedReplica
+from holdpoint.embedded import EmbeddedPostgres, EmbeddedReplica
+from holdpoint.engine.catalog_keeper import CatalogKeeper
+from holdpoint.engine.probes import DatabaseProber
 from holdpoint.engine.replicas import ReplicaSets, primary_of
 from holdpoint.engine.upstreams import NoWay
+from holdpoint.model.effects import SessionView
 from holdpoint.model.target import AccessLevel, Target, Tier, WhenLagging
 from holdpoint.model.upstream import UpstreamUrl
 from support.servers import Replicated, fresh_database
@@ -380,3 +384,29 @@ async def test_a_database_of_its_own_is_told_apart(replicated: Replicated) -> No
             assert way.url.dbname == name
             [server] = replicas.standing(target_of(tier), tier)
             assert server.place.endswith(f"/{name}")
+
+
+async def test_catalogs_and_probes_follow_to_another_server(
+    replicated: Replicated, postgres16: EmbeddedPostgres
+) -> None:
+    """A server that is lost may still answer who is connected to it: they must leave."""
+    here = {"source": "first"}
+    urls = {"first": replicated.primary.url(), "second": postgres16.url()}
+    versions = {"first": 18, "second": 16}
+
+    def url_of() -> UpstreamUrl:
+        return parse_url(urls[here["source"]])
+
+    keeper = CatalogKeeper(url_of, source_of=lambda: here["source"])
+    prober = DatabaseProber(url_of, source_of=lambda: here["source"])
+    try:
+        for source in ("first", "second"):
+            here["source"] = source
+            await keeper.get(time.monotonic())
+            async with prober._connection(SessionView()) as connection:
+                assert connection.info.server_version // 10_000 == versions[source]
+            assert keeper._connection is not None
+            assert keeper._connection.info.server_version // 10_000 == versions[source]
+    finally:
+        await keeper.close()
+        await prober.close()
