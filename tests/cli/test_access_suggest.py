@@ -21,6 +21,7 @@ TABLES = """
 CREATE TABLE orders (id int PRIMARY KEY, status text);
 CREATE SCHEMA side;
 CREATE TABLE side.notes (id int PRIMARY KEY, body text);
+CREATE TABLE lines (id serial, v int);
 CREATE TABLE "Odd.name" ("a, b" int);
 CREATE FUNCTION unseen(what text) RETURNS void LANGUAGE plpgsql
     AS $$ BEGIN EXECUTE 'DELETE FROM ' || what; END $$;
@@ -199,6 +200,21 @@ def test_what_everybody_holds_is_told_apart(suggesting: Suggesting, url: str) ->
     assert [(each["name"], each["holder"], each["why"]) for each in drops] == [
         ("notes", "narrow", "PUBLIC holds it: a REVOKE from the role does nothing")
     ]
+
+
+def test_what_access_plan_gives_with_insert_is_no_surplus(suggesting: Suggesting, url: str) -> None:
+    suggesting.trail.ran("INSERT INTO lines (id, v) VALUES (1, 1)")
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute("CREATE ROLE narrow; GRANT INSERT ON lines TO narrow")
+        admin.execute("GRANT USAGE ON SEQUENCE lines_id_seq TO narrow")
+        least = 'role = "narrow"\ngrants = { "lines" = ["insert"] }\n'
+        try:
+            assert suggesting.tier(0, more=least)["drops"] == []
+            admin.execute("GRANT UPDATE ON SEQUENCE lines_id_seq TO narrow")
+            [drop] = suggesting.tier(1, more=least)["drops"]
+        finally:
+            admin.execute("DROP OWNED BY narrow; DROP ROLE narrow")
+    assert (drop["kind"], drop["privilege"]) == ("sequence", "update")
 
 
 def test_no_name_of_an_agent_gets_out_of_its_line(suggesting: Suggesting) -> None:

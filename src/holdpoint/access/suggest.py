@@ -12,6 +12,7 @@ from holdpoint.access.workload import Evidence, Place, Workload, place_of
 from holdpoint.model.grants import Grant, GrantedPrivilege, ObjectClass
 from holdpoint.model.needs import Need, Needs
 from holdpoint.sql.names import Catalog
+from holdpoint.sql.privileges_calls import DEFAULT_SEQUENCE, split_name
 
 ALL: Final = "*"
 
@@ -172,9 +173,13 @@ def _held_drops(
         is_public = need.kind in (ObjectClass.FUNCTION, ObjectClass.SCHEMA)
         if not (is_public and need in rights.everybody):
             whole.setdefault(place_of(need), set()).add(need.column)
+    public = {place_of(each) for each in rights.everybody}
+    implied = _implied(least, catalog)
     found: list[Drop] = []
     for place in sorted(whole):
         kind, schema, name, privilege, oid = place
+        if privilege == "usage" and (kind, schema, name) in implied:
+            continue
         used = wanted.get(place, set())
         held = whole[place]
         relation = catalog.relation(oid) if kind is ObjectClass.TABLE else None
@@ -186,13 +191,28 @@ def _held_drops(
         if kind is ObjectClass.FUNCTION:
             grant = replace(grant, name=signatures.get(oid, name))
         why = ""
-        if any(place_of(each) == place for each in rights.everybody):
+        if place in public:
+            if relation is not None and relation.extension:
+                continue  # what an extension shows to everybody is its own business
             why = "PUBLIC holds it: a REVOKE from the role does nothing"
         elif relation is not None and relation.owner == rights.role:
             why = "the role owns the table"
         kept = tuple(each for each in columns if each in used)
         found.append(Drop(grant=grant, holder=rights.role, used=kept, why=why))
     return found
+
+
+def _implied(least: frozenset[Need], catalog: Catalog) -> frozenset[tuple[ObjectClass, str, str]]:
+    """Sequences of defaults of tables into which rows may come: `access plan` gives them, too."""
+    found: set[tuple[ObjectClass, str, str]] = set()
+    for need in least:
+        relation = catalog.relation(need.oid) if need.privilege == "insert" else None
+        for column in relation.columns if relation is not None else ():
+            default = DEFAULT_SEQUENCE.search(column.default)
+            if default is not None:
+                schema, name = split_name(default[1].replace("''", "'"))
+                found.add((ObjectClass.SEQUENCE, schema or need.schema, name))
+    return frozenset(found)
 
 
 def _configured_drops(

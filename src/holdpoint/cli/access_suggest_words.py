@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 SHOWN_CHARS_MAX: Final = 120
 SHOWN_EXAMPLES_MAX: Final = 3
+SHOWN_DROPS_MAX: Final = 40
+SHOWN_ALIKE_MAX: Final = 5  # of drops for one and the same reason
 
 
 def one_line(text: str) -> str:
@@ -102,15 +104,24 @@ def _print_drops(suggestion: Suggestion) -> None:
             continue
         whom = f"role `{one_line(holder)}` holds" if holder else "the configuration grants"
         click.echo(f"  {whom}, and nothing used:")
-        for drop in mine:
+        plain = [each for each in mine if not each.why]
+        for drop in plain[:SHOWN_DROPS_MAX]:
             click.echo(f"  - {_drop_words(drop)}")
+        if len(plain) > SHOWN_DROPS_MAX:
+            click.echo(f"    and {len(plain) - SHOWN_DROPS_MAX:,} more: `--json`")
+        for why in dict.fromkeys(each.why for each in mine if each.why):
+            alike = [_grant_words(each.grant) for each in mine if each.why == why]
+            more = (
+                f", and {len(alike) - SHOWN_ALIKE_MAX:,} more"
+                if len(alike) > SHOWN_ALIKE_MAX
+                else ""
+            )
+            click.echo(f"  - {'; '.join(alike[:SHOWN_ALIKE_MAX])}{more}: {one_line(why)}")
 
 
 def _drop_words(drop: Drop) -> str:
     words = _grant_words(drop.grant)
-    if drop.used:
-        words += f"; used: {one_line(', '.join(drop.used))}"
-    return f"{words}; {one_line(drop.why)}" if drop.why else words
+    return f"{words}; used: {one_line(', '.join(drop.used))}" if drop.used else words
 
 
 def _grant_words(grant: Grant) -> str:

@@ -20,7 +20,8 @@ _SEQUENCES: Final[dict[str, list[str]]] = {
     "setval": ["update"],
 }
 _PART: Final = re.compile(r'"((?:[^"]|"")*)"|([^".]+)')
-_DEFAULT: Final = re.compile(r"nextval\('((?:[^']|'')*)'::regclass\)")
+DEFAULT_SEQUENCE: Final = re.compile(r"nextval\('((?:[^']|'')*)'::regclass\)")
+"""A column's default that takes its numbers from a sequence, as the server writes it."""
 
 
 class CallReader(QueryReader):
@@ -170,7 +171,7 @@ class CallReader(QueryReader):
             for each in relation.columns:
                 if each.name != column:
                     continue
-                default = _DEFAULT.search(each.default)
+                default = DEFAULT_SEQUENCE.search(each.default)
                 name = f"{relation.name}_{column}_seq"  # what the server calls an identity's
                 schema = relation.schema
                 if default is not None:
