@@ -39,6 +39,7 @@ from holdpoint.engine.replicas import ReplicaSets
 from holdpoint.engine.requests import RequestDesk
 from holdpoint.engine.secrets_command import SecretCommands
 from holdpoint.engine.standing import TargetStanding, TierStanding
+from holdpoint.engine.upstreams import AGENT, OwnRoles
 from holdpoint.model import limits
 from holdpoint.model.target import AccessLevel, Target, Tier
 from holdpoint.model.task import Barred, Login
@@ -97,6 +98,16 @@ def probe_url_of(replicas: ReplicaSets, target: Target, tier: Tier) -> UpstreamU
     if tier.probe_source and not tier.more_sources:
         return resolve_upstream(tier.probe_source, os.environ, _COMMANDS)
     return look_url_of(tier, replicas.source_now(target, tier))
+
+
+def catalog_url_of(replicas: ReplicaSets, target: Target, tier: Tier) -> UpstreamUrl:
+    """Resolve the URL of whoever looks at a tier's catalog.
+
+    Where each agent has a role of its own there is none that stands for the tier: the role that
+    asks questions looks then.
+    """
+    url = replicas.url_now(target, tier)
+    return probe_url_of(replicas, target, tier) if AGENT in url.user else url
 
 
 def replica_of(target: Target) -> Tier | None:
@@ -230,7 +241,7 @@ async def _postgres(
     def catalogs_of(target: str, tier: Tier) -> CatalogKeeper:
         found = catalogs.get((target, tier.name))
         if found is None:
-            url_now = partial(replicas.url_now, by_name[target], tier)
+            url_now = partial(catalog_url_of, replicas, by_name[target], tier)
             source_now = partial(replicas.source_now, by_name[target], tier)
             found = CatalogKeeper(url_now, settings=tier.settings, source_of=source_now)
             catalogs[target, tier.name] = found
@@ -241,7 +252,7 @@ async def _postgres(
         lambda target, tier, login: budget_for(config.budgets, tier, login, target),
         store.rows_written,
     )
-    roles = MintedRoles(replicas, _mint_url_of, recorder.public_key)
+    roles = MintedRoles(OwnRoles(replicas), _mint_url_of, recorder.public_key)
     door = PostgresDoor(engine, keeper, roles, prober_of, catalogs_of, shares)
     revoking = Revoking(door, store.credentials.standing, _now)
     door.watch(revoking.check)

@@ -103,6 +103,7 @@ def test_secrets_and_urls_are_not_shown_by_a_tier() -> None:
         ("role = 'pg_monitor'", "is the server's own"),
         ("role = 'public'", "is the server's own"),
         ("role = 3", "`role` must be text"),
+        ("role = 'app_{agent}'", "each agent has a role of its own"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit(lines: str, words: str) -> None:

@@ -67,7 +67,7 @@ def read_tier(
         budget=read_budget(table.budget, (*path, "budget"), notes),
         settings=read_settings(table.settings, (*path, "settings"), notes),
         mint=_read_mint(table, access, path, base, notes),
-        role=_read_role(table.role, (*path, "role"), notes),
+        role=_read_role(table, (*path, "role"), notes),
         grants=read_grants(table, access, path, notes),
         need=needs(table.approve, (*path, "approve")) if table.approve is not None else None,
     )
@@ -238,8 +238,9 @@ def _read_mint(
     return Mint(url_source=anchored(inner.url, base), valid_s=valid_s)
 
 
-def _read_role(role: str | None, path: Path, notes: Notes) -> str:
+def _read_role(table: TierTable, path: Path, notes: Notes) -> str:
     """The database role of the grants."""
+    role = table.role
     if role is None:
         return ""
     if not is_possible(role):
@@ -247,4 +248,7 @@ def _read_role(role: str | None, path: Path, notes: Notes) -> str:
         notes.problem(path, words, f"names have 1 to {NAME_CHARS_MAX} bytes")
     elif role in _RESERVED_ROLES or role.startswith("pg_"):
         notes.problem(path, f"the role `{role}` is the server's own", "make one for the tier")
+    elif "{agent}" in role and not table.probe_url:
+        words = "each agent has a role of its own, and none of them stands for the tier"
+        notes.problem(path, words, "give `probe_url`: the gate looks at the catalog as its role")
     return role

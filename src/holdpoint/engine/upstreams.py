@@ -12,6 +12,7 @@ from typing import Protocol
 
 from holdpoint.engine.secrets_command import apart
 from holdpoint.model.finding import Finding
+from holdpoint.model.limits import NAME_CHARS_MAX
 from holdpoint.model.target import Target, Tier
 from holdpoint.model.task import Login
 from holdpoint.model.upstream import UpstreamUrl
@@ -94,8 +95,16 @@ class OwnRoles:
 
 
 def own_role(url: UpstreamUrl, agent: str) -> UpstreamUrl:
-    """Return the URL with the role of that agent, where its user names one for each."""
-    return replace(url, user=url.user.replace(AGENT, agent)) if AGENT in url.user else url
+    """Return the URL with the role of that agent, where its user names one for each.
+
+    Raises ``ValueError`` for a name that the server would cut: it might be another agent's role.
+    """
+    if AGENT not in url.user:
+        return url
+    role = url.user.replace(AGENT, agent)
+    if len(role.encode()) > NAME_CHARS_MAX:
+        raise ValueError(f"no role can have the name `{role}`: it has over {NAME_CHARS_MAX} bytes")
+    return replace(url, user=role)
 
 
 class Direct:

@@ -227,3 +227,37 @@ def test_names_mean_what_the_tiers_search_path_makes_of_them(till: Gate) -> None
         assert one(reports, "SELECT count(*) FROM bills") == "0"
         with pytest.raises(psycopg.errors.UndefinedTable):
             reports.execute("SELECT count(*) FROM orders")
+
+
+EACH_ITS_OWN = """
+[targets.till]
+[targets.till.tiers.write]
+access = "read-write"
+url = "file:{folder}/each.url"
+probe_url = "file:{folder}/upstream.url"
+role = "till_{{agent}}"
+"""
+
+
+def test_each_agent_has_a_role_of_its_own(
+    postgres18: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("each")
+    with (
+        fresh_database(postgres18, "CREATE TABLE orders (id int)") as name,
+        psycopg.connect(postgres18.url(database=name), autocommit=True) as admin,
+    ):
+        admin.execute("CREATE ROLE till_claude LOGIN PASSWORD 'pw'")
+        try:
+            admin.execute("GRANT SELECT ON orders TO till_claude")
+            each = postgres18.url("till_{agent}", "pw", name)
+            (folder / "each.url").write_text(each.replace("%7Bagent%7D", "{agent}"))
+            more = EACH_ITS_OWN.format(folder=folder)
+            with Gate.at(folder, postgres18.url(database=name), more=more) as gate:
+                with gate.connect(agent="claude", dbname="till") as connection:
+                    rows = connection.execute("SELECT current_user, count(*) FROM orders")
+                    assert rows.fetchall() == [("till_claude", 0)]
+                with pytest.raises(psycopg.OperationalError, match="till_gpt"):
+                    gate.connect(agent="gpt", dbname="till")
+        finally:
+            admin.execute("DROP OWNED BY till_claude; DROP ROLE till_claude")
