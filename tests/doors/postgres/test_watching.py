@@ -12,6 +12,7 @@ from holdpoint.doors.postgres.pending import QUERY, Pending
 from holdpoint.doors.postgres.watching import Watch
 from holdpoint.model import limits
 from holdpoint.model.budget import Budget
+from holdpoint.model.finding import Finding
 from holdpoint.wire.postgres import messages
 
 IN_TRANSACTION = 0x54
@@ -23,6 +24,7 @@ class Watched:
     def __init__(self, budget: Budget) -> None:
         self.is_at_gate = False
         self.ends: list[str] = []
+        self.ended_by: Finding | None = None
         self.cancels: list[str] = []
         self.relay: Any = SimpleNamespace(
             pending=deque(),
@@ -71,6 +73,8 @@ def test_what_cannot_be_cancelled_ends_with_its_session() -> None:
     session.relay.pending.append(Pending(QUERY))
     session.look(100, 111, 111 + limits.CANCEL_TIMEOUT_S)
     assert session.ends[0].startswith("57014 the budget `statement_time`")
+    assert session.ended_by is not None
+    assert session.ended_by.code == "HP8014"
 
 
 def test_without_a_budget_anything_may_run() -> None:

@@ -15,6 +15,7 @@ from holdpoint.doors.postgres import refusing, upstream
 from holdpoint.doors.postgres.pending import Pending
 from holdpoint.doors.postgres.upstream import UpstreamError
 from holdpoint.model import limits
+from holdpoint.model.finding import Finding
 from holdpoint.wire.postgres import messages
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Watch:
             self._cancelled = True
             relay.cancel_head(refusing.over_time(limit))
         elif over_s > limits.CANCEL_TIMEOUT_S:  # a client that takes no rows, or sends no COPY data
-            self._session.fail(
+            self._end(
                 refusing.QUERY_CANCELED,
                 f"the budget `statement_time` lets one statement run for {limit:g} s (HP8014)",
                 "it could not be cancelled, so the session was ended",
@@ -77,12 +78,18 @@ class Watch:
         if self._idle_since is None:
             self._idle_since = now
         elif now - self._idle_since > limit:
-            self._session.fail(
+            self._end(
                 IDLE_IN_TRANSACTION,
                 f"the budget `idle_in_transaction` lets a transaction rest for {limit:g} s"
                 " (HP8014)",
                 "it was rolled back; connect again, and keep transactions short",
             )
+
+    def _end(self, sqlstate: str, message: str, hint: str) -> None:
+        """End the session; the trail says why."""
+        if self._session.ended_by is None:
+            self._session.ended_by = Finding(code="HP8014", message=message, hint=hint)
+        self._session.fail(sqlstate, message, hint)
 
     def cancel(self) -> None:
         """Have the server cancel what it runs; the client is not read from until that is over."""
