@@ -122,6 +122,23 @@ def test_many_alike_are_told_together(here: Shop) -> None:
     assert lines(here, levels(here, "crowd", READS)) == []
 
 
+def test_a_user_mapping_is_noted_and_its_server_is_drift(here: Shop) -> None:
+    here.login("mapped")
+    here.run(
+        "CREATE FOREIGN DATA WRAPPER wrap; CREATE SERVER far FOREIGN DATA WRAPPER wrap;"
+        "GRANT USAGE ON FOREIGN SERVER far TO {mapped};"
+        "CREATE USER MAPPING FOR {mapped} SERVER far OPTIONS (user 'admin', password 'secret')"
+    )
+    try:
+        result = levels(here, "mapped", READS)
+    finally:
+        here.run("DROP FOREIGN DATA WRAPPER wrap CASCADE")
+    assert lines(here, result) == ["surplus: foreign server `far` | granted to the role itself"]
+    noted = [each for each in notes(result) if each.about == "user mapping for server `far`"]
+    assert noted[0].mend == (f"DROP USER MAPPING FOR {here.role('mapped')} SERVER far;",)
+    assert "secret" not in str(result)
+
+
 # --- what is tried --------------------------------------------------------------------------------
 
 

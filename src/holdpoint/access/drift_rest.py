@@ -324,10 +324,20 @@ class RestDrift(DriftMaker):
     def _other(self, each: Other) -> Drift:
         whom, source = self._whom(each.entry)
         privilege = each.entry.privilege.upper()
+        name = each.name if each.kind in ("large object", "parameter") else identifier(each.name)
+        if each.kind == "user mapping":
+            return self._drift(
+                Kind.SURPLUS,
+                f"user mapping for server {quoted(each.name)}",
+                f"what the role does in foreign tables of server {quoted(each.name)} is "
+                "done there as the user that the mapping names",
+                source.replace("granted to", "made for"),
+                [f"DROP USER MAPPING FOR {whom} SERVER {name};"] if whom else [],
+                note=True,
+            )
         what = f"{each.kind} {quoted(each.name)}"
         if each.number > 1:
             what = f"{each.number:,} {each.kind}s, the first of them {quoted(each.name)}"
-        name = each.name if each.kind in ("large object", "parameter") else identifier(each.name)
         statement = f"REVOKE {privilege} ON {each.kind.upper()} {name} FROM {whom};"
         return self._drift(
             Kind.SURPLUS,

@@ -21,6 +21,8 @@ SELECT o.owner, o.here, o.kind, o.identity, o.number FROM (
        AND (s.refobjid = %(me)s::oid OR s.refobjid = ANY (%(acts)s::oid[]))
        AND s.dbid IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
        AND i.identity !~ '^"?pg_temp'
+       -- Both only say whom they are about (server source, recordDependencyOnOwner).
+       AND s.classid NOT IN ('pg_user_mapping'::regclass, 'pg_default_acl'::regclass)
        -- A sequence of a column goes with its table.
        AND NOT EXISTS (SELECT FROM pg_depend AS d
                         WHERE d.classid = s.classid AND d.objid = s.objid
@@ -36,6 +38,7 @@ OWNED_ELSEWHERE: Final = """
 SELECT d.datname, count(*)
   FROM pg_shdepend AS s JOIN pg_database AS d ON d.oid = s.dbid
  WHERE s.refclassid = 'pg_authid'::regclass AND s.deptype = 'o' AND s.refobjid = %(me)s::oid
+   AND s.classid NOT IN ('pg_user_mapping'::regclass, 'pg_default_acl'::regclass)
    AND d.datname <> current_database()
  GROUP BY 1 ORDER BY 1
 """
@@ -132,6 +135,11 @@ def others(version: int) -> str:
                AND x.grantee <> o.{owner}"""
         for kind, table, name, acl, owner in sources
     ]
+    parts.append(
+        """SELECT 'user mapping', o.srvname::text, o.umuser::bigint, 'usage', false, 1::bigint
+             FROM pg_user_mappings AS o
+            WHERE o.umuser = 0 OR o.umuser = ANY (%(reach)s::oid[])"""
+    )
     if version >= 150000:
         parts.append(
             """SELECT 'parameter', o.parname, x.grantee::bigint, lower(x.privilege_type),
