@@ -263,6 +263,13 @@ def test_rights_in_other_databases_are_told(here: Shop, postgres18: EmbeddedPost
     assert any("has rights in database `postgres` too" in note for note in plan.notes)
 
 
+def test_minted_roles_are_not_agents_own(here: Shop):
+    mint = Mint(url_source=here.url(here.role("minter")))
+    here.tier("write", on("orders", "select"), role=here.role("{agent}"), mint=mint)
+    [problem] = here.desired.problems
+    assert "`mint` makes a role for each session, and `{agent}` in `role`" in problem
+
+
 def test_a_minting_role_is_not_a_login_of_agents(here: Shop):
     here.tier("write", on("orders", "select"), mint=Mint(url_source=here.url(here.role("write"))))
     [problem] = here.desired.problems

@@ -84,6 +84,15 @@ def test_the_statements_in_a_file_are_for_oneself(shop: tuple[str, Path], tmp_pa
         connection.rollback()
 
 
+def test_while_something_stands_in_the_way_there_is_no_sql(shop: tuple[str, Path], tmp_path: Path):
+    _, file = shop
+    gone, written = tmp_path / "holdpoint.toml", tmp_path / "plan.sql"
+    gone.write_text(file.read_text().replace('"orders" = ["select"]', '"gone" = ["select"]'))
+    done = run(gone, "shop", "--sql", str(written))
+    assert (done.exit_code, written.exists(), "CREATE ROLE" in done.stdout) == (1, False, False)
+    assert "table `public.gone` does not exist" in done.stdout
+
+
 def test_what_public_holds_is_mended_only_when_asked(shop: tuple[str, Path]):
     _, file = shop
     without = json.loads(run(file, "shop", "--json").stdout)

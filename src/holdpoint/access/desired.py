@@ -250,7 +250,12 @@ class _Roles:
                     url=url,
                 )
             )
-        if AGENT in tier.role:
+        if mints and AGENT in tier.role:
+            self.problems.append(
+                f"tier `{tier.name}`: `mint` makes a role for each session, and `{AGENT}` in `role` "
+                "asks for one for each agent; leave out one"
+            )
+        elif AGENT in tier.role:
             self._add_agents(tier, holder)
         if tier.mint is not None:
             self._add_minter(tier, tier.mint.url_source, holder)
