@@ -210,3 +210,28 @@ def test_the_gate_lets_through_what_the_suggestion_covers(
     # Only what failed is outside: nothing is suggested for it.
     assert [each["text"] for one in found["changes"] for each in one["examples"]] == [FAILS]
     assert found["unsure"] == []
+
+
+def test_suggested_planned_and_applied_nothing_is_left_to_suggest(
+    recorded: Recorded, tmp_path: Path
+) -> None:
+    direct = recorded.gate.direct
+    database = psycopg.conninfo.conninfo_to_dict(direct)
+    url = f"postgresql://film_app:pw@{database['host']}:{database['port']}/{database['dbname']}"
+    toml = recorded.run("--tier", "write", "--agent", "claude", "--toml").stdout
+    config, script = tmp_path / "holdpoint.toml", tmp_path / "plan.sql"
+    config.write_text(
+        f'[targets.shop]\nenvironment = "production"\nadmin_url = "{direct}"\n'
+        '[targets.shop.tiers.write]\naccess = "read-write"\nrole = "film_app"\n'
+        f'url = "{url}"\n{toml}'
+    )
+    words = ["access", "plan", "shop", "--config", str(config), "--sql", str(script)]
+    assert CliRunner().invoke(main, words).exit_code == 1
+    with psycopg.connect(direct, autocommit=True) as admin:
+        admin.execute(script.read_bytes())
+        try:
+            done = recorded.run("--tier", "write", "--agent", "claude", config=config)
+            assert [refused(admin, "film_app", text) for text in WORKLOAD] == [""] * len(WORKLOAD)
+        finally:
+            admin.execute("DROP OWNED BY film_app; DROP ROLE film_app")
+    assert done.exit_code == 0, done.output

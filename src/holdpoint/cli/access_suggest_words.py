@@ -125,13 +125,15 @@ def _drop_words(drop: Drop) -> str:
 
 
 def _grant_words(grant: Grant) -> str:
-    privileges = ", ".join(str(each) for each in grant.privileges)
+    from holdpoint.access.suggest_toml import words_of
+
+    privileges = ", ".join(words_of(each) for each in grant.privileges)
     return one_line(f"{privileges} on {grant.kind.value} {grant.label}")
 
 
 def _basis(suggestion: Suggestion) -> str:
     workload = suggestion.workload
-    parts = [f"{workload.ran:,} statements ran"]
+    parts = ["1 statement ran" if workload.ran == 1 else f"{workload.ran:,} statements ran"]
     for name, evidence in (
         ("failed", workload.failed),
         ("were denied", workload.denied),
@@ -139,9 +141,7 @@ def _basis(suggestion: Suggestion) -> str:
     ):
         if evidence.count:
             parts.append(f"{evidence.count:,} {name} and do not count")
-    span = workload.period
-    when = f", {_day(span.first_us)} to {_day(span.last_us)}" if span.first_us else ""
-    return "; ".join(parts) + when
+    return "; ".join(parts) + _span(workload.period)
 
 
 def _day(us: int) -> str:
@@ -154,9 +154,15 @@ def _count(evidence: Evidence) -> str:
 
 def _evidence(evidence: Evidence) -> str:
     words = _count(evidence)
-    if evidence.first_us:
-        words += f", {_day(evidence.first_us)} to {_day(evidence.last_us)}"
-    return words
+    return words + _span(evidence)
+
+
+def _span(evidence: Evidence) -> str:
+    """From when to when; nothing where the source does not tell."""
+    if not evidence.first_us:
+        return ""
+    first, last = _day(evidence.first_us), _day(evidence.last_us)
+    return f", {first}" if first == last else f", {first} to {last}"
 
 
 def _example(example: Example) -> str:
