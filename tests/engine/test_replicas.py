@@ -138,6 +138,27 @@ async def _seen_as(replicas: ReplicaSets, tier: Tier, states: list[str]) -> bool
     return [each.state for each in replicas.standing(target_of(tier), tier)] == states
 
 
+async def test_a_url_that_cannot_be_had_any_more_is_named(replicated: Replicated) -> None:
+    """The secret manager is down; the connection over which the server is looked at is not."""
+    up = True
+
+    def url_of(tier: Tier, source: str) -> UpstreamUrl:
+        if up:
+            return parse_url(source)
+        raise ValueError("`vault` ended with 2")
+
+    replicas = ReplicaSets(url_of)
+    tier = tier_of(replicated.replica.url())
+    try:
+        await ways_of(replicas, tier)
+        up = False
+        assert (await refusal(replicas, tier)).endswith("`vault` ended with 2 (HP8015)")
+        up = True
+        assert await ways_of(replicas, tier)
+    finally:
+        await replicas.close()
+
+
 async def test_secrets_are_in_no_words(replicated: Replicated) -> None:
     tier = tier_of(replicated.primary.url())
     async with sets() as replicas:

@@ -103,11 +103,15 @@ def primary_of(target: Target, tier: Tier) -> Tier | None:
 
 @dataclass(slots=True, eq=False)
 class _Server:
-    """One server of a set; ``turn`` is when it was last the first choice."""
+    """One server of a set; ``turn`` is when it was last the first choice.
+
+    ``problem`` is why its URL could not be had when a session wanted it.
+    """
 
     source: str = field(repr=False)
     watched: Watched
     turn: int = 0
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +193,7 @@ class ReplicaSet:
         if servers:
             self._turn += 1
             servers[0].turn = self._turn
-        ways = [await self._way(server) for server in servers]
+        ways = await asyncio.gather(*(self._way(server) for server in servers))
         return [way for way in ways if way is not None]
 
     def _sorted(self) -> _Sorted:
@@ -226,9 +230,10 @@ class ReplicaSet:
         watched = server.watched
         try:
             url = await apart(lambda: self._url_of(self._tier, server.source))
-        except ValueError:
-            watched.failed_at = self._clock()
+        except ValueError as error:
+            watched.failed_at, server.problem = self._clock(), str(error)
             return None
+        server.problem = ""
         if (url.host, url.port, url.dbname) != watched.address:
             watched.forget()
             return None
@@ -337,6 +342,7 @@ class ReplicaSet:
         """Say of every server why it cannot be used."""
         reasons = [f"{_named(each)} is {_lag(each.watched.sight)}" for each in found.lagging]
         reasons += [f"{_named(each)} is down: {_problem(each)}" for each in found.unseen]
+        reasons += [f"{_named(each)}: {each.problem}" for each in found.good if each.problem]
         reasons += [
             f"{_named(each)} is not a {'replica' if self._tier.replica else 'primary'}"
             for each in found.wrong
