@@ -108,6 +108,20 @@ def test_drift_is_told_with_its_source_and_its_mend(tmp_path: Path, url: str, ro
     assert tier["tried"]["of_tables"] == 2
 
 
+def test_names_cannot_paint_the_terminal(tmp_path: Path, url: str, root: str) -> None:
+    planted(root, 'CREATE TABLE "a\x1b[31m\nb" (id int); GRANT DELETE ON "a\x1b[31m\nb" TO PUBLIC')
+    try:
+        done = run(write(tmp_path, url), "--tier", "read")
+        document = run(write(tmp_path, url), "--tier", "read", "--json").stdout
+    finally:
+        planted(root, 'DROP TABLE "a\x1b[31m\nb"')
+    assert done.exit_code == 1
+    assert "\x1b" not in done.output + document
+    assert "table `public.a?[31m?b`" in done.output
+    (drift,) = json.loads(document)["tiers"][0]["drift"][:1]
+    assert drift["mend"] == ['REVOKE DELETE ON TABLE public."a\x1b[31m\nb" FROM PUBLIC;']
+
+
 DOWN = (
     '[targets.shop.tiers.away]\naccess = "read-only"\n'
     'url = "postgresql://nobody@127.0.0.1:1/nowhere"\n'

@@ -61,7 +61,8 @@ def verify_command(
     elif code or not quiet:
         for result in results:
             if not quiet or report.exit_code([result]):
-                click.echo("\n".join(report.lines(result)))
+                for line in report.lines(result):
+                    click.echo(visible(line))
         click.echo(report.summary(results))
     sys.exit(code)
 
