@@ -37,6 +37,7 @@ def test_a_role_with_other_members_is_taken_over_only_when_asked(each_shop: Shop
     each_shop.tier("write", on("orders", "select"))
     [problem] = each_shop.plan().problems
     assert f"has other members: `{app}`" in problem
+    assert f"(`REVOKE {group} FROM {app}`)" in problem
     assert "--adopt" in problem
     plan = each_shop.apply(adopt=True)
     assert any(f"stays a role of `{app}`" in note for note in plan.notes)

@@ -252,8 +252,8 @@ class _Roles:
             )
         if mints and AGENT in tier.role:
             self.problems.append(
-                f"tier `{tier.name}`: `mint` makes a role for each session, and `{AGENT}` in `role` "
-                "asks for one for each agent; leave out one"
+                f"tier `{tier.name}`: `mint` makes a role for each session, and `{AGENT}` in "
+                "`role` asks for one for each agent; leave out one"
             )
         elif AGENT in tier.role:
             self._add_agents(tier, holder)

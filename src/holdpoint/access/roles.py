@@ -15,6 +15,7 @@ from holdpoint.access import statements
 from holdpoint.access.desired import Desired, DesiredRole
 from holdpoint.access.granted import Granted, Membership, RoleState
 from holdpoint.access.logins import verifier_of
+from holdpoint.access.quoting import identifier
 from holdpoint.access.statements import Step
 from holdpoint.policy.words import listed, quoted
 
@@ -97,14 +98,19 @@ def _refuse(
     if others and not adopt:
         found.problems.append(
             f"role {name} has other members: {listed([quoted(each) for each in others])}; what "
-            "changes for it changes for them: give the tier a role of its own, or take it over "
-            "with `--adopt`"
+            "changes for it changes for them: take it from them "
+            f"({quoted(_revoke(role.name, others))}), give the tier a role of its own, or take it "
+            "over with `--adopt`"
         )
     elif others:
         found.notes.append(
             f"role {name} stays a role of {listed([quoted(each) for each in others])}: they get "
             "and lose what it does"
         )
+
+
+def _revoke(role: str, members: list[str]) -> str:
+    return f"REVOKE {identifier(role)} FROM {', '.join(identifier(each) for each in members)}"
 
 
 def _other_members(role: DesiredRole, desired: Desired, state: Granted) -> list[str]:
