@@ -23,8 +23,8 @@ _ALL: Final = "*"  # what RESET ALL and DISCARD ALL set
 class Naming:
     """The possible search paths and roles of one session that began as ``role``.
 
-    ``path`` is the search path it began with where that is not the one of its tier's role: a
-    minted role is another ``$user``.
+    ``path`` is the search path it began with where that may not be the one of whoever reads the
+    catalog: a role of the session's or the agent's own is another ``$user``.
     """
 
     def __init__(self, role: str, path: tuple[str, ...] | None = None) -> None:

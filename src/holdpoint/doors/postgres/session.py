@@ -82,7 +82,9 @@ class Session:
         self._defined = defined
         opening = upstream.opening
         assert opening is not None, "no session begins that was not asked how it did"
-        self._naming = Naming(opening.user, opening.path if arrival.tier.mint else None)
+        picture = catalogs.current if catalogs is not None else None
+        alike = picture is not None and picture.rows.role == opening.user
+        self._naming = Naming(opening.user, None if alike else opening.path)
         self._defines_code = False
         self._definitions = 0  # statements sent that may define something and have not ended
         self._ended: Callable[[Session], None] | None = ended
