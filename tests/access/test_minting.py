@@ -16,7 +16,7 @@ from holdpoint.access import minting
 from holdpoint.access.minting import MARK, MintedRoles, name_for
 from holdpoint.embedded import EmbeddedPostgres
 from holdpoint.engine.probes import conninfo_of
-from holdpoint.engine.upstreams import Direct, NoWay, Way
+from holdpoint.engine.upstreams import Direct, NoWay, OwnRoles, Way
 from holdpoint.model.target import AccessLevel, Mint, Target, Tier
 from holdpoint.model.task import Login
 from holdpoint.model.upstream import UpstreamUrl
@@ -291,6 +291,28 @@ async def test_what_a_dead_gate_has_left_is_swept_and_nothing_else(server: Serve
 
 
 @pytest.mark.anyio
+async def test_where_each_agent_has_a_role_of_its_own(server: Server) -> None:
+    """The minted role is a member of the agent's own, and what is left over of all is swept."""
+    pattern = MEMBER_OF.replace("shop", "{agent}")
+    agent = Login(name="shop", agent="shop", scram_verifier="")
+    for tier, inner in (
+        (replace(server.tier, role=pattern), Direct(lambda _: server.url("somebody"))),
+        (server.tier, OwnRoles(Direct(lambda _: server.url(pattern)))),
+    ):
+        roles = MintedRoles(inner, lambda _: server.url("minter"), "g1")
+        (way,) = await roles.ways(server.target, tier, agent)
+        async with signed_in(way) as session:
+            found = await session.execute("SELECT count(*) FROM app.orders")
+            assert await found.fetchone() == (2,)
+            other = MintedRoles(inner, lambda _: server.url("minter"), "g1")
+            await other.sweep(server.target, tier)
+            assert server.minted() == [way.url.user]
+        roles._live.clear()
+        await other.sweep(server.target, tier)
+        assert server.minted() == []
+
+
+@pytest.mark.anyio
 async def test_a_role_that_owns_something_is_left_to_people(server: Server) -> None:
     name = (await left_over(server, "g1")).url.user
     server.ask(f"CREATE TABLE app.theirs (id int); ALTER TABLE app.theirs OWNER TO {name}")
@@ -300,6 +322,6 @@ async def test_a_role_that_owns_something_is_left_to_people(server: Server) -> N
             "SELECT rolcanlogin, shobj_description(oid, 'pg_authid') FROM pg_roles "
             "WHERE rolname = %s",
             name,
-        ) == [(False, minting._KEPT)]
+        ) == [(False, minting.KEPT)]
     owners = server.ask("SELECT tableowner FROM pg_tables WHERE tablename = 'theirs'")
     assert owners == [(name,)]

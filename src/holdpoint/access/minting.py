@@ -27,7 +27,7 @@ from psycopg import sql
 
 from holdpoint.engine.probes import conninfo_of
 from holdpoint.engine.secrets_command import apart
-from holdpoint.engine.upstreams import NoWay, Upstreams, Way
+from holdpoint.engine.upstreams import AGENT, NoWay, Upstreams, Way
 from holdpoint.model import limits
 from holdpoint.model.finding import Finding
 from holdpoint.model.target import Target, Tier
@@ -69,7 +69,9 @@ SELECT r.rolname, r.rolvaliduntil < pg_catalog.now(),
 FROM pg_catalog.pg_roles AS r
 JOIN pg_catalog.pg_auth_members AS m ON m.member = r.oid
 JOIN pg_catalog.pg_roles AS t ON t.oid = m.roleid
-WHERE t.rolname = %(role)s AND pg_catalog.starts_with(r.rolname, %(prefix)s)
+WHERE (t.rolname = %(role)s OR %(own)s AND pg_catalog.starts_with(t.rolname, %(before)s)
+       AND pg_catalog.right(t.rolname, pg_catalog.length(%(after)s)) = %(after)s)
+  AND pg_catalog.starts_with(r.rolname, %(prefix)s)
   AND pg_catalog.starts_with(pg_catalog.shobj_description(r.oid, 'pg_authid'), %(mark)s)
 """
 _IN_USE: Final = """
@@ -102,7 +104,7 @@ class MintedRoles:
         if tier.mint is None:
             return ways
         url = ways[0].url
-        role = tier.role or url.user
+        role = tier.role.replace(AGENT, login.agent) or url.user
         name = name_for(login.agent)
         password = secrets.token_urlsafe(_PASSWORD_BYTES)
         try:
@@ -125,7 +127,9 @@ class MintedRoles:
                 return
             role = tier.role or await self._role_of(target, tier)
             async with asyncio.timeout(limits.MINT_SWEEP_TIMEOUT_S), _connected(url) as connection:
-                values = {"role": role, "prefix": PREFIX, "mark": MARK}
+                before, own, after = role.partition(AGENT)
+                values = {"role": role, "own": bool(own), "before": before, "after": after}
+                values |= {"prefix": PREFIX, "mark": MARK}
                 found = await (await connection.execute(_MINTED, values)).fetchall()
                 for name, expired, comment, in_use in found:
                     left_over = expired or comment == self._mark
@@ -150,8 +154,12 @@ class MintedRoles:
             await asyncio.wait(self._drops, timeout=limits.SHUTDOWN_GRACE_S)
 
     async def _role_of(self, target: Target, tier: Tier) -> str:
-        """The role that minted ones are members of, where the tier's URL names it."""
-        ways = await self._inner.ways(target, tier, Login(name="", agent="", scram_verifier=""))
+        """The role that minted ones are members of, where the tier's URL names it.
+
+        Where each agent has a role of its own it is a pattern, as in the configuration.
+        """
+        nobody = Login(name=AGENT, agent=AGENT, scram_verifier="")
+        ways = await self._inner.ways(target, tier, nobody)
         return ways[0].url.user
 
     # --- making -----------------------------------------------------------------------------------
