@@ -43,7 +43,7 @@ def follow_names(walk: Walk) -> None:
     catalog = walk.catalog
     if catalog is None:
         for schema, name, verb, columns in walk.uses:
-            named = () if columns == COPIED else columns
+            named = columns[1:] if columns[:1] == COPIED else columns
             walk.followed[RelationUse(schema, name, verb, named)] = None
         _note_no_rows(walk)
         return
@@ -98,7 +98,7 @@ def _uses(walk: Walk, catalog: Catalog) -> None:
     """The relations that the statement itself names, with what the catalog knows of them."""
     for schema, name, verb, columns in uses_of(walk):
         meant = catalog.relations_meant(schema, name, walk.paths)
-        columns = () if columns == COPIED else columns
+        columns = columns[1:] if columns[:1] == COPIED else columns
         if not meant:
             walk.followed[RelationUse(schema, name, verb, columns)] = None
         for relation in meant:

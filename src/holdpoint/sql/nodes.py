@@ -80,8 +80,8 @@ def telling_columns(
     catalog: Catalog, relation: Relation, verb: Verb, columns: tuple[str, ...]
 ) -> tuple[str, ...]:
     """Of the columns that an UPDATE sets, those on which what it sets off depends."""
-    if verb is Verb.INSERT and columns == COPIED:
-        return columns
+    if verb is Verb.INSERT and columns[:1] == COPIED:
+        return COPIED
     if verb is not Verb.UPDATE:
         return ()
     if not columns or relation.kind is RelationKind.VIEW:

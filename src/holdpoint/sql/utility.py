@@ -8,7 +8,7 @@ from holdpoint.model.changes import Change, Name
 from holdpoint.model.effects import Access, Effect, MarkKind, ObjectKind, Verb
 from holdpoint.sql.changes import is_concurrent, lock_mode, name_of
 from holdpoint.sql.queries import write_target
-from holdpoint.sql.walk import COPIED, Handler, Node, Walk, constant, label, option_is_on
+from holdpoint.sql.walk import COPIED, Handler, Node, Walk, constant, label, option_is_on, strings
 
 _ACCESS_SHARE: Final = 1  # PostgreSQL: the lock every SELECT takes; pg_dump asks for it by name
 
@@ -19,7 +19,8 @@ def copy(walk: Walk, node: Node, key: str) -> None:
     if relation is not None:
         if node.get("is_from", False):
             walk.effects.add(Effect.WRITE)
-            write_target(walk, relation, Verb.INSERT, COPIED)
+            columns = (*COPIED, *strings(node.get("attlist", [])))
+            write_target(walk, relation, Verb.INSERT, columns)
         else:
             walk.effects.add(Effect.READ)
             walk.stack.append({"RangeVar": relation})

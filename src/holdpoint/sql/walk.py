@@ -233,8 +233,11 @@ class Walk:
         )
 
 
-COPIED: Final = ("COPY FROM",)
-"""In place of an INSERT's columns: it comes from COPY, which sets off triggers and no rules."""
+COPIED: Final = ("\0COPY FROM",)
+"""Before an INSERT's columns: it comes from COPY, which sets off triggers and no rules.
+
+No column can have that name: a server's names hold no NUL.
+"""
 
 ONLY_READ: Final[frozenset[Effect]] = frozenset((Effect.READ,))
 NO_EFFECTS: Final[frozenset[Effect]] = frozenset()
