@@ -131,6 +131,23 @@ async def test_the_event_loop_goes_on_while_a_command_runs(tmp_path: Path) -> No
     assert await asked == SECRET
 
 
+@pytest.mark.anyio
+async def test_nobody_waits_for_the_commands_of_others(tmp_path: Path) -> None:
+    """All threads wait for a command that hangs: what needs none is had all the same."""
+    go_on = tmp_path / "go on"
+    command = f"sh -c 'while [ ! -e \"{go_on}\" ]; do sleep 0.01; done; echo hunter2'"
+    commands = SecretCommands(os.environ)
+    waiting = [
+        asyncio.ensure_future(apart(lambda: commands(command)))
+        for _ in range(limits.SECRET_THREADS_MAX + 1)
+    ]
+    await asyncio.sleep(0)
+    assert await apart(lambda: "from the environment") == "from the environment"
+    go_on.touch()
+    assert await asyncio.gather(*waiting) == [SECRET] * len(waiting)
+    assert await apart(lambda: commands(command)) == SECRET  # kept: no thread is needed
+
+
 def test_nothing_shows_the_secret() -> None:
     commands = SecretCommands({"PATH": os.environ["PATH"], "TOKEN": SECRET})
     assert commands("printenv TOKEN") == SECRET

@@ -19,6 +19,8 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from holdpoint.model import limits
@@ -29,6 +31,11 @@ _POLL_S: Final = 0.05
 _READ_BYTES: Final = 4_096
 # A command that hangs must not take the threads that read long statements.
 _APART: Final = ThreadPoolExecutor(limits.SECRET_THREADS_MAX, "secrets")
+_MAY_WAIT: Final = ContextVar("may wait for a command", default=True)
+
+
+class _MustWaitError(Exception):
+    """A command would have to run, where nobody may wait for it."""
 
 
 class SecretError(ValueError):
@@ -52,7 +59,18 @@ def words_of(command: str) -> list[str]:
 
 
 async def apart(work: Callable[[], T]) -> T:
-    """Run ``work``, which may wait for a command, off the event loop."""
+    """Run ``work``, which resolves secrets, without keeping the event loop waiting for a command.
+
+    It is done at once where no command has to run: one that hangs delays nobody who does not need
+    it. Else it is done anew by a thread, so it must have no effect but its result.
+    """
+    token = _MAY_WAIT.set(False)
+    try:
+        return work()
+    except _MustWaitError:
+        pass
+    finally:
+        _MAY_WAIT.reset(token)
     return await asyncio.get_running_loop().run_in_executor(_APART, work)
 
 
@@ -82,28 +100,41 @@ class SecretCommands:
         """
         with self._lock:
             kept = self._kept.setdefault(command, _Kept())
-        with kept.lock:  # whoever asks meanwhile waits for the one process
-            if self._clock() >= kept.until:
-                kept.value, kept.problem = "", ""
-                try:
-                    kept.value = _run(words_of(command), self._environ, self._timeout_s)
-                except SecretError as error:
-                    kept.problem = str(error)
-                keep_s = limits.SECRET_FAILED_KEEP_S if kept.problem else limits.SECRET_KEEP_S
-                kept.until = self._clock() + keep_s
-            if kept.problem:
-                raise SecretError(kept.problem)
-            return kept.value
+        if _MAY_WAIT.get():
+            with kept.lock:  # whoever asks meanwhile waits for the one process
+                if self._clock() >= kept.answer.until:
+                    kept.answer = self._asked(command)
+        answer = kept.answer
+        if self._clock() >= answer.until and not _MAY_WAIT.get():
+            raise _MustWaitError
+        if answer.problem:
+            raise SecretError(answer.problem)
+        return answer.value
+
+    def _asked(self, command: str) -> _Answer:
+        """Run the command."""
+        try:
+            value = _run(words_of(command), self._environ, self._timeout_s)
+        except SecretError as error:
+            return _Answer(self._clock() + limits.SECRET_FAILED_KEEP_S, "", str(error))
+        return _Answer(self._clock() + limits.SECRET_KEEP_S, value, "")
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What a command printed, or why it did not; good until then, and never shown."""
+
+    until: float
+    value: str = field(repr=False)
+    problem: str = field(repr=False)
 
 
 class _Kept:
-    """What one command printed, or why it did not; neither is shown."""
+    """The last answer of one command; whoever runs it anew holds the lock."""
 
     def __init__(self) -> None:
         self.lock: Final = threading.Lock()
-        self.until = float("-inf")
-        self.value = ""
-        self.problem = ""
+        self.answer = _Answer(float("-inf"), "", "")
 
 
 def _run(words: list[str], environ: Mapping[str, str], timeout_s: float) -> str:
