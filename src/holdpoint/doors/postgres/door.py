@@ -194,7 +194,7 @@ class PostgresDoor:
         except NoWay as none:
             problem = ProtocolError(none.finding.message, CONNECTION_FAILURE, none.finding.hint)
         except ValueError as error:
-            problem = _unreachable(f"{place} cannot be reached: {error}")
+            problem = _unreachable(f"{place} cannot be reached: {error} (HP8016)")
         await self._refused(arrival.agent, peer, problem)
         raise problem
 
