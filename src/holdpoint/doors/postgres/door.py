@@ -308,9 +308,7 @@ class PostgresDoor:
             body["reason"] = session.ended_by.message
         _spawn(self._record_quietly(Record(RecordKind.SESSION_CLOSED, body)))
 
-    async def _refused(
-        self, agent: str, peer: str, problem: ProtocolError, why: str = ""
-    ) -> None:
+    async def _refused(self, agent: str, peer: str, problem: ProtocolError, why: str = "") -> None:
         """Record who was turned away; a trail that is down is told by the refusal itself.
 
         ``why`` is what the client must not know.
