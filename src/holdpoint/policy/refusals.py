@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import orjson
 
 from holdpoint.model.case import Case
@@ -60,6 +62,12 @@ def denied(case: Case, decision: Decision) -> Refused:
         hint=first.hint,
     )
     return Refused(finding=finding, sqlstate=_STATES.get(first.code, INSUFFICIENT_PRIVILEGE))
+
+
+def behind(finding: Finding) -> Refused:
+    """Return the refusal of a statement that was approved when its replica had fallen behind."""
+    words = replace(finding, message=f"refused: {finding.message}", detail=finding.code)
+    return Refused(finding=words, sqlstate=NOT_IN_STATE)
 
 
 def held_notice(hold: Hold, page: str) -> Finding:

@@ -380,6 +380,28 @@ def test_nobody_waits_for_ever_and_a_wait_can_be_cancelled(
             gate.connect("wait")
 
 
+def test_what_was_approved_while_the_replica_fell_behind_does_not_run(
+    gate: Gate, replica: EmbeddedReplica
+) -> None:
+    since = gate.length()
+    text = "SELECT pg_sleep(0)"
+    with gate.connect("refuse") as session:
+
+        def approve() -> None:
+            hold = gate.opened(text)
+            fall_behind(gate, replica, "refuse")
+            gate.answer(hold)
+
+        thread = threading.Thread(target=approve)
+        thread.start()
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="refused: this"):
+            session.execute(text)
+        thread.join()
+    gate.quiet()
+    outcome = gate.outcome_of(text, since)
+    assert (outcome["ran"], outcome["sqlstate"]) == (False, "55000")
+
+
 def test_a_session_on_a_lagging_replica_is_told_so_at_its_start(
     gate: Gate, replica: EmbeddedReplica
 ) -> None:

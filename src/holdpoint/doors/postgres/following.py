@@ -21,12 +21,16 @@ if TYPE_CHECKING:
 POLL_S: Final = 0.1
 
 
+def _nothing() -> None:
+    """Object to nothing."""
+
+
 class Following:
     """What a session knows of its server; ``way`` is set once it is known."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._objection: Callable[[], Objection | None] | None = None
+        self._objection: Callable[[], Objection | None] = _nothing
         self.objects = False
 
     def take(self, way: Way) -> None:
@@ -35,7 +39,7 @@ class Following:
 
     def heed(self) -> None:
         """Take note of what there is to object to now; called every second."""
-        objection = self._objection() if self._objection is not None else None
+        objection = self._objection()
         if objection is not None and objection.final:
             self._session.end(objection.finding)
         elif (objection is not None) is not self.objects:
@@ -60,9 +64,15 @@ class Following:
             )
         )
 
+    def objection(self) -> Finding | None:
+        """Return why nothing may run now."""
+        objection = self._objection()
+        return objection.finding if objection is not None else None
+
     async def barred(self, passage: Passage) -> Finding | None:
         """Return why a statement must not run now, after waiting for that to pass; None lets it."""
-        if self._objection is None or (objection := self._objection()) is None:
+        objection = self._objection()
+        if objection is None:
             return None
         loop = asyncio.get_running_loop()
         end = loop.time() + objection.wait_s

@@ -14,7 +14,7 @@ from holdpoint.model.effects import Access, Effect, Reading
 from holdpoint.model.finding import Finding
 from holdpoint.model.hold import Hold
 from holdpoint.model.steps import Execution, Refused
-from holdpoint.policy import bounds
+from holdpoint.policy import bounds, refusals
 from holdpoint.wire.postgres import errors, messages
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class Passage:
         self._send = send
         self.cancelled = asyncio.Event()
         self.is_waiting = False
+        self._was_held = False
         self.task: asyncio.Task[None] | None = None
         self.unreadable = False
         # The gate reads another text than the server: a portal's, put into words.
@@ -79,7 +80,7 @@ class Passage:
 
     def waiting(self, hold: Hold, page: str) -> None:
         """Tell the client that it waits for people, and where."""
-        self.is_waiting = True
+        self.is_waiting = self._was_held = True
         if self._session.relay.gone and self.task is not None:
             self.task.cancel()  # the client went away before it had to wait
         self._session.waiting(hold, page)
@@ -99,6 +100,11 @@ class Passage:
         operation.on_finish = lambda: self._settle(done, reading)
         if self._session.upstream.channel.lost or relay.gone:
             return Execution(ran=False, sqlstate="08006")
+        # The replica may have fallen behind while people looked at the statement.
+        barred = self._session.following.objection() if self._was_held else None
+        if barred is not None:
+            self.problem = error_of(refusals.behind(barred))
+            return Execution(ran=False, sqlstate=refusals.NOT_IN_STATE)
         if operation.loosens and self._session.restoring.is_late(reading):
             self.problem = NOT_TOGETHER
             return Execution(ran=False, sqlstate="42501")
