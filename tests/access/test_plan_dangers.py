@@ -173,6 +173,17 @@ def test_roles_that_the_admin_may_not_alter_are_told_before(here: Shop):
     assert "that needs CREATEROLE and ADMIN OPTION on it" in blocked
 
 
+def test_rights_on_the_servers_own_objects_are_told(each_shop: Shop):
+    each_shop.tier("write", on("orders", "select"))
+    each_shop.apply()
+    rights = each_shop.role("write_rights")
+    each_shop.root.execute(f"GRANT EXECUTE ON FUNCTION pg_read_file(text) TO {rights}".encode())
+    each_shop.root.execute(f"GRANT SELECT ON pg_authid TO {rights}".encode())
+    [blocked] = each_shop.plan().blocked
+    assert "EXECUTE on function `pg_catalog.pg_read_file(text)`" in blocked
+    assert "SELECT on `pg_catalog.pg_authid`" in blocked
+
+
 # --- what everybody may ---------------------------------------------------------------------------
 
 
