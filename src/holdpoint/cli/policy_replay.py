@@ -26,6 +26,7 @@ SINCE_DEFAULT: Final = "7d"
 SHOWN_CHARS_MAX: Final = 110
 SHOWN_REASONS_MAX: Final = 10
 SHOWN_EXAMPLES_MAX: Final = 3
+SHOWN_DAYS_MAX: Final = 31
 
 
 @click.command(
@@ -205,8 +206,11 @@ def _print(totals: Totals, notes: list[str]) -> None:
             click.echo(f"\n{title}: {evidence.count:,}: {one_line(why)}")
             _print_examples(evidence)
     click.echo("")
-    for line in lines_of(totals.days):
+    newest = sorted(totals.days)[-SHOWN_DAYS_MAX:]
+    for line in lines_of({day: totals.days[day] for day in newest}):
         click.echo(line)
+    if len(newest) < len(totals.days):
+        click.echo(f"and {len(totals.days) - len(newest):,} days before: `--plot`, `--json`")
     click.echo(f"\n{totals.changed:,} of {totals.count:,} statements would be decided differently")
 
 
