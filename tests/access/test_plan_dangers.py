@@ -230,8 +230,11 @@ def test_a_mend_that_cannot_be_made_says_so(here: Shop):
     here.root.execute("CREATE TABLE theirs (id int); GRANT SELECT ON theirs TO PUBLIC")
     here.tier("write", on("orders", "select"))
     here.apply()
-    [theirs] = [each for each in here.plan(mend=True).mends if "theirs" in each.words]
+    [theirs] = [each for each in here.plan().mends if "theirs" in each.words]
     assert theirs.obstacle.startswith("only `postgres`, who gave it")
+    assert here.plan().settled
+    asked = here.plan(mend=True)
+    assert (asked.settled, asked.blocked) == (False, (f"{theirs.words}; {theirs.obstacle}",))
 
 
 # --- what grants do not tell ----------------------------------------------------------------------

@@ -33,7 +33,7 @@ class Plan:
 
     ``problems``: nothing may be done while there is one. ``blocked``: what is asked for and cannot
     be done by the one who plans. ``notes``: what should be known. ``mends`` are offered beside the
-    steps; those that were asked for are among the steps.
+    steps; once asked for they are among the steps, or blocked.
     """
 
     target: str
@@ -98,6 +98,7 @@ def make_plan(
     found = mends.find(desired, state, wanted)
     if mend:
         steps += [step for each in found if not each.obstacle for step in each.steps]
+        blocked += [f"{each.words}; {each.obstacle}" for each in found if each.obstacle]
     named = len({table for step in steps for table in step.tables})
     if state.version >= LOCKS_SINCE and named > state.locks * LOCKS_SHARE:
         problems.append(
@@ -114,7 +115,7 @@ def make_plan(
         problems=tuple(dict.fromkeys(problems)),
         blocked=tuple(blocked),
         notes=(*desired.notes, *checked.notes, *notes_of(desired, state, wanted)),
-        mends=tuple(each for each in found if each.obstacle or not mend),
+        mends=() if mend else tuple(found),
         wanted=wanted,
     )
 
