@@ -93,7 +93,8 @@ class MintedRoles:
         self._inner = inner
         self._mint_url_of = mint_url_of
         self._mark = f"{MARK}{gate}"
-        self._at_once = asyncio.Semaphore(limits.MINTS_MAX)
+        self._making = asyncio.Semaphore(limits.MINTS_MAX)
+        self._dropping = asyncio.Semaphore(limits.MINTS_MAX)  # one may wait for a session's end
         self._live: dict[str, int] = {}
         self._fresh: set[str] = set()
         self._drops: set[asyncio.Task[None]] = set()
@@ -107,13 +108,13 @@ class MintedRoles:
         role = tier.role.replace(AGENT, login.agent) or url.user
         name = name_for(login.agent)
         password = secrets.token_urlsafe(_PASSWORD_BYTES)
+        self._fresh.add(name)  # before it is there: a sweep may be on its way
+        asyncio.get_running_loop().call_later(limits.MINT_UNUSED_S, self._fresh.discard, name)
         try:
-            async with asyncio.timeout(limits.MINT_TIMEOUT_S), self._at_once:
+            async with asyncio.timeout(limits.MINT_TIMEOUT_S), self._making:
                 await self._make(tier, role, url.dbname or url.user, name, password)
         except (psycopg.Error, OSError, ValueError, TimeoutError) as error:
             raise NoWay(_no_role(target, tier, role, error)) from error
-        self._fresh.add(name)
-        asyncio.get_running_loop().call_later(limits.MINT_UNUSED_S, self._fresh.discard, name)
         minted = [self._way(way, tier, name, password) for way in ways]
         if tier.replica:
             await _until_replayed(minted[0].url)
@@ -210,7 +211,7 @@ class MintedRoles:
                 # The next way may be tried with the same role, at once.
                 asyncio.get_running_loop().call_soon(self._unless_used, tier, name)
 
-        url = replace(way.url, user=name, password=password, sslcert="", sslkey="")
+        url = replace(way.url, user=name, password=password)
         return replace(way, url=url, opened=opened, closed=closed)
 
     # --- dropping ---------------------------------------------------------------------------------
@@ -227,7 +228,7 @@ class MintedRoles:
             url = await apart(lambda: self._mint_url_of(tier))
             async with (
                 asyncio.timeout(limits.MINT_TIMEOUT_S),
-                self._at_once,
+                self._dropping,
                 _connected(url) as connection,
             ):
                 # The server drops a role that is signed in, too; but its temporary tables are
