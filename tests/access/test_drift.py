@@ -288,6 +288,19 @@ PLANTED = (
         says="may grant INSERT on `public.orders` to others",
     ),
     Planted(
+        "a column with GRANT OPTION",
+        "GRANT SELECT (email) ON users TO {agent} WITH GRANT OPTION",
+        f"surplus: table `public.users(email)` | {SELF}",
+        says="may grant SELECT on `public.users(email)` to others",
+    ),
+    Planted(
+        "the database with GRANT OPTION",
+        "GRANT CONNECT ON DATABASE {database} TO {reader} WITH GRANT OPTION",
+        f"surplus: database `shop` | {SELF}",
+        says="may grant CONNECT",
+        tier="reader",
+    ),
+    Planted(
         "a large object",
         "SELECT lo_create(4711); GRANT UPDATE ON LARGE OBJECT 4711 TO PUBLIC",
         f"surplus: large object `4711` | {EVERYBODY}",

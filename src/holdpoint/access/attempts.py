@@ -21,8 +21,9 @@ import psycopg
 from psycopg import errors
 
 from holdpoint.access.drift import label
-from holdpoint.access.effective import Connection, RoleFacts
+from holdpoint.access.effective import Connection
 from holdpoint.access.effective_queries import COLUMN_BITS, SCHEMA_BITS, TABLE_BITS, names_of
+from holdpoint.access.facts import RoleFacts
 from holdpoint.access.promises import Promise
 from holdpoint.access.quoting import identifier, qualified
 from holdpoint.model import limits

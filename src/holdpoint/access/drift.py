@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from holdpoint.access.effective import PUBLIC_OID, Effective, Entry, RoleFacts
+from holdpoint.access.facts import PUBLIC_OID, Effective, Entry, RoleFacts
 from holdpoint.access.promises import Promise
 from holdpoint.access.quoting import identifier
 from holdpoint.policy.words import listed, quoted

@@ -12,13 +12,7 @@ from typing import Final, TypeVar
 
 from holdpoint.access.desired import On
 from holdpoint.access.drift import PREDEFINED, Drift, DriftMaker, Kind, Through, label, shown
-from holdpoint.access.effective import (
-    PUBLIC_OID,
-    Difference,
-    Effective,
-    Entry,
-    Lead,
-)
+from holdpoint.access.facts import PUBLIC_OID, Difference, Effective, Entry, Lead
 from holdpoint.access.promises import Promise
 from holdpoint.access.quoting import identifier, qualified
 from holdpoint.policy.words import listed, quoted
@@ -106,10 +100,7 @@ class ObjectDrift(DriftMaker):
             source, whom = "granted to the role itself", identifier(self._role.name)
         words = listed([each.upper() for each in surplus])
         what = f"the role has {words} on {_named(on, group)}, and the tier does not give it"
-        verb = "REVOKE GRANT OPTION FOR" if entry.grantable else "REVOKE"
-        mend = _mend(verb, on, surplus, group, f"FROM {whom}") if whom else []
-        if entry.grantable:
-            what = f"the role may grant {words} on {_named(on, group)} to others (GRANT OPTION)"
+        mend = _mend("REVOKE", on, surplus, group, f"FROM {whom}") if whom else []
         ends = sorted({end for each in group for end in self._ends(each)})
         if ends:
             what += f"; it leads to {shown(ends)}, which the role may not use as a whole"
@@ -140,16 +131,12 @@ class ObjectDrift(DriftMaker):
             given = {entry.privilege for entry in entries}
             surplus = tuple(name for name in each.surplus if name in given)
             rest -= given
-            grantable = tuple(entry.privilege for entry in entries if entry.grantable)
             if grantee == each.owner and grantee != PUBLIC_OID:
                 self._aside(grantee, surplus, each)  # an owner's rights are told as ownership
             elif grantee not in (PUBLIC_OID, self._role.oid):
                 self._aside(grantee, surplus, each)
-            else:
-                if surplus:
-                    yield surplus, Entry(grantee, "", False)
-                if grantable:
-                    yield grantable, Entry(grantee, "", True)
+            elif surplus:
+                yield surplus, Entry(grantee, "", False)
         left = tuple(name for name in each.surplus if name in rest)
         if left and not self._explained(each, set(left)):
             yield left, Entry(-1, "", False)

@@ -13,15 +13,7 @@ from typing import Final
 from holdpoint.access import effective_queries as queries
 from holdpoint.access.desired import On
 from holdpoint.access.drift import PREDEFINED, Drift, DriftMaker, Kind, Through, label, shown
-from holdpoint.access.effective import (
-    PUBLIC_OID,
-    DefaultEntry,
-    Effective,
-    Entry,
-    Function,
-    Lead,
-    Other,
-)
+from holdpoint.access.facts import PUBLIC_OID, DefaultEntry, Effective, Entry, Function, Lead, Other
 from holdpoint.access.promises import Promise
 from holdpoint.access.quoting import identifier, qualified
 from holdpoint.model import limits
@@ -61,6 +53,7 @@ class RestDrift(DriftMaker):
             *self._functions(),
             *self._led(),
             *self._unprotected(),
+            *self._grantable(),
             *self._defaults(),
             *self._others(),
         ]
@@ -238,6 +231,32 @@ class RestDrift(DriftMaker):
                     [f"ALTER TABLE {qualified(each.schema, each.name)} "
                      "FORCE ROW LEVEL SECURITY;"],
                 )  # fmt: skip
+
+    # --- what it may give on
+
+    def _grantable(self) -> Iterator[Drift]:
+        """Rights with GRANT OPTION: by them others could be given what nobody planned."""
+        for each in self._found.grantable:
+            name = self._role.named(each.grantee)
+            if name == self._promise.holder:
+                continue
+            place = label(each.schema, each.name)
+            where = f"{place}({label('', each.column)})" if each.column else place
+            words = listed([privilege.upper() for privilege in each.privileges])
+            if name != self._role.name:
+                self.through.append(Through(name, f"GRANT OPTION for {words}", where))
+                continue
+            column = f" ({identifier(each.column)})" if each.column else ""
+            rights = ", ".join(privilege.upper() + column for privilege in each.privileges)
+            target = each.signature or qualified(each.schema, each.name)
+            yield self._drift(
+                Kind.SURPLUS,
+                f"{each.on.value} `{where}`",
+                f"the role may grant {words} on `{where}` to others (GRANT OPTION)",
+                "granted to the role itself",
+                [f"REVOKE GRANT OPTION FOR {rights} ON {each.on.value.upper()} {target} FROM "
+                 f"{identifier(name)};"],
+            )  # fmt: skip
 
     # --- what new objects will give
 

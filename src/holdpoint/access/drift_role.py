@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from holdpoint.access.drift import NAMES_SHOWN, PREDEFINED, Drift, Kind, Through, shown
-from holdpoint.access.effective import Effective, Member, Owned, Reached, RoleFacts
+from holdpoint.access.facts import Effective, Member, Owned, Reached, RoleFacts
 from holdpoint.access.minting import KEPT as MINTED_KEPT
 from holdpoint.access.minting import MARK as MINTED_MARK
 from holdpoint.access.minting import PREFIX as MINTED_PREFIX

@@ -43,6 +43,38 @@ SELECT d.datname, count(*)
  GROUP BY 1 ORDER BY 1
 """
 
+# Rights that the role may give on, by entries with GRANT OPTION; an owner may do so anyway.
+GRANTABLE: Final = """
+WITH lists AS (
+    SELECT CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END AS kind, n.nspname, c.relname,
+           NULL AS attname, '' AS signature, c.relowner AS owner, c.relacl AS acl
+      FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+     WHERE c.relacl::text LIKE '%%*%%'
+    UNION ALL
+    SELECT 'table', n.nspname, c.relname, a.attname, '', c.relowner, a.attacl
+      FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
+      JOIN pg_namespace AS n ON n.oid = c.relnamespace
+     WHERE a.attacl::text LIKE '%%*%%' AND NOT a.attisdropped
+    UNION ALL
+    SELECT 'schema', '', nspname, NULL, '', nspowner, nspacl
+      FROM pg_namespace WHERE nspacl::text LIKE '%%*%%'
+    UNION ALL
+    SELECT 'function', n.nspname, p.proname || '(' || oidvectortypes(p.proargtypes) || ')', NULL,
+           p.oid::regprocedure::text, p.proowner, p.proacl
+      FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
+     WHERE p.proacl::text LIKE '%%*%%'
+    UNION ALL
+    SELECT 'database', '', datname, NULL, '', datdba, datacl
+      FROM pg_database WHERE datacl::text LIKE '%%*%%' AND datname = current_database()
+)
+SELECT l.kind, l.nspname, l.relname, coalesce(l.attname, ''), l.signature, x.grantee::bigint,
+       array_agg(DISTINCT lower(x.privilege_type) ORDER BY lower(x.privilege_type))
+  FROM lists AS l CROSS JOIN LATERAL aclexplode(l.acl) AS x
+ WHERE x.is_grantable AND x.grantee = ANY (%(reach)s::oid[]) AND x.grantee <> l.owner
+   AND l.nspname !~ '^pg_temp'
+ GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 6
+"""
+
 DEFAULTS: Final = """
 SELECT r.rolname, coalesce(n.nspname, ''), d.defaclobjtype::text, x.grantee::bigint,
        lower(x.privilege_type), bool_or(x.is_grantable)

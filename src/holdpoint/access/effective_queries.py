@@ -143,11 +143,6 @@ def tables(version: int) -> str:
 
     What initdb gave to all on its own relations is theirs; of extensions' relations, to read.
     """
-    grantable = ", ".join(
-        f"{name.upper()} WITH GRANT OPTION"
-        for name in TABLE_BITS
-        if name != "maintain" or version >= 170000
-    )
     return f"""{WANTED}, init AS MATERIALIZED (
     SELECT i.objoid, {_granted("x", "privilege_type", TABLE_BITS)} AS mask
       FROM pg_init_privs AS i CROSS JOIN LATERAL aclexplode(i.initprivs) AS x
@@ -173,8 +168,6 @@ SELECT d.nspname, d.relname, d.relkind, d.need & ~d.have, d.have & ~d.allow, d.r
     OFFSET 0
   ) AS d
  WHERE d.need & ~d.have <> 0 OR d.have & ~d.allow <> 0
-    OR (d.relacl::text LIKE '%%*%%' AND NOT pg_has_role(%(me)s::oid, d.relowner, 'USAGE')
-        AND has_table_privilege(%(me)s::oid, d.oid, '{grantable}'))
  ORDER BY 1, 2
 """
 

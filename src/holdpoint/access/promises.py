@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from holdpoint.access.desired import Desired, DesiredRole, Objects, On, Wanted
-from holdpoint.access.effective import Bounds
 from holdpoint.access.effective_queries import (
     COLUMN_BITS,
     SCHEMA_BITS,
@@ -20,6 +19,7 @@ from holdpoint.access.effective_queries import (
     TABLE_BITS,
     mask_of,
 )
+from holdpoint.access.facts import Bounds
 from holdpoint.access.resolve import rights_of
 from holdpoint.model.target import AccessLevel
 
