@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import orjson
 import psycopg
 import pytest
 from click.testing import CliRunner, Result
-from trail_maker import SECOND_US, Trail, config_at
+from trail_maker import NOW_US, SECOND_US, Trail, config_at
 
 from holdpoint.cli import main
 from holdpoint.embedded import EmbeddedPostgres
@@ -105,6 +106,27 @@ def test_what_a_session_has_set_and_made(suggesting: Suggesting) -> None:
         "side.side:usage": [],
     }
     assert tier["doubts"] == []
+
+
+def test_what_was_prepared_counts_where_it_was(suggesting: Suggesting) -> None:
+    suggesting.trail.ran("PREPARE p AS SELECT id FROM orders")
+    suggesting.trail.ran("EXECUTE p")
+    assert _grants(suggesting.tier()) == {"public.orders:select": ["id"]}
+    assert suggesting.tier()["doubts"] == []
+    suggesting.trail.ran("EXECUTE q")
+    [doubt] = suggesting.tier()["doubts"]
+    assert doubt["words"] == "not sure: `EXECUTE q` of a statement that was prepared before"
+
+
+def test_sessions_that_began_before_the_period(suggesting: Suggesting) -> None:
+    suggesting.trail.ran("SET search_path = side")
+    suggesting.trail.at_us += 3600 * SECOND_US
+    suggesting.trail.ran("SELECT body FROM side.notes")
+    begun = (NOW_US + 1000 * SECOND_US) // SECOND_US
+    since = f"{datetime.fromtimestamp(begun, UTC):%Y-%m-%dT%H:%M:%S}"
+    [note] = suggesting.tier(1, "--since", since)["notes"]
+    assert note.startswith("1 statement ran in sessions that began before")
+    assert suggesting.tier()["notes"] == []
 
 
 def test_a_table_that_is_gone_is_left_out_and_said(suggesting: Suggesting) -> None:

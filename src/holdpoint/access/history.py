@@ -50,6 +50,7 @@ class Said:
     ending: Ending = Ending.UNKNOWN
     sqlstate: str = ""
     hold: str = ""
+    is_early: bool = False  # its session began before what is read, or is not in the trail
     body: dict[str, Any] | None = None
 
     @property
@@ -90,6 +91,7 @@ class Session:
     target: str = ""
     tier: str = ""
     role: str = ""
+    at_us: int = 0
 
 
 _NOBODY: Final = Session()
@@ -145,6 +147,7 @@ class History:
                 target=str(body.get("target", "")),
                 tier=str(body.get("tier", "")),
                 role=str(body.get("role", "")),
+                at_us=record.at_us,
             )
         elif kind == RecordKind.SESSION_CLOSED:
             self._closed[str(body.get("session", ""))] = None
@@ -176,12 +179,17 @@ class History:
             text=str(case["text"]),
             ending=ending,
             hold=hold,
+            is_early=self._is_early(str(case.get("session", ""))),
             body=case,
         )
         if ending is Ending.UNKNOWN:
             self._open[(0, record.seq)] = said
         else:
             yield said
+
+    def _is_early(self, session: str) -> bool:
+        """Whether what a session did at its beginning is not read."""
+        return self._sessions.get(session, _NOBODY).at_us < max(1, self.since_us)
 
     def _ended(self, kind: str, body: dict[str, Any]) -> Iterator[Said]:
         run = body.get("run", 0) if "read" in body else 0
@@ -211,6 +219,7 @@ class History:
                 tier=session.tier,
                 role=session.role,
                 text=text if isinstance(text, str) else str(texts[str(text)]),
+                is_early=self._is_early(str(name)),
             )
         for number, _, _, sqlstate in body["finished"]:
             said = self._open.pop((run, int(number)), None)

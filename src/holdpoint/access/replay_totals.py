@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from holdpoint.access.replay import Outcome, Replayed
-from holdpoint.access.workload import Evidence
-from holdpoint.model.limits import REPLAY_DAYS_MAX, REPLAY_REASONS_MAX
+from holdpoint.access.workload import Evidence, evidence_of
+from holdpoint.model.limits import REPLAY_DAYS_MAX
 from holdpoint.store.times import from_us
 
 Change = tuple[Outcome, Outcome]
@@ -43,9 +43,9 @@ class Totals:
         if len(self.days) > REPLAY_DAYS_MAX:
             self._merge_oldest()
         if one.now is Outcome.UNSURE:
-            _of(self.unsure, one.why).take(one.said)
+            evidence_of(self.unsure, one.why).take(one.said)
         elif one.now is Outcome.LEFT_OUT:
-            _of(self.left_out, one.why).take(one.said)
+            evidence_of(self.left_out, one.why).take(one.said)
         elif one.changed:
             self._changed(one, change)
 
@@ -67,10 +67,3 @@ class Totals:
     def changed(self) -> int:
         """How many statements would be decided differently."""
         return sum(each.count for each in self.changes.values())
-
-
-def _of(reasons: dict[str, Evidence], why: str) -> Evidence:
-    """The evidence of a reason; past the limit all others are one."""
-    if why not in reasons and len(reasons) >= REPLAY_REASONS_MAX:
-        why = "other reasons"
-    return reasons.setdefault(why, Evidence())

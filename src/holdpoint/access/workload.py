@@ -17,6 +17,7 @@ from holdpoint.model.effects import Dialect, SessionView
 from holdpoint.model.grants import ObjectClass
 from holdpoint.model.limits import (
     HISTORY_OPEN_MAX,
+    REASONS_MAX,
     WORKLOAD_EXAMPLES_MAX,
     WORKLOAD_TEXT_CHARS_MAX,
     WORKLOAD_TEXTS_MAX,
@@ -86,6 +87,7 @@ class _Session:
 
     view: SessionView = _USUAL
     made: frozenset[str] = frozenset()
+    prepared: frozenset[str] = frozenset()
 
 
 _FRESH: Final = _Session()
@@ -98,7 +100,8 @@ class Workload:
     ``needed`` has the evidence of each need, ``places`` that of each privilege on an object;
     ``combined`` is what needs one of several. ``unsure`` maps words
     on what cannot be told to the statements that it is about; so do ``beyond``, ``missing`` and
-    ``system``. ``refused`` are the statements that ``drops`` would have refused.
+    ``system``. ``early`` counts statements of sessions of which the beginning was not read.
+    ``refused`` are the statements that ``drops`` would have refused.
     """
 
     catalog: Catalog
@@ -115,6 +118,7 @@ class Workload:
     missing: dict[str, Evidence] = field(default_factory=dict)
     system: dict[str, Evidence] = field(default_factory=dict)
     built_ins: dict[str, Evidence] = field(default_factory=dict)
+    early: int = 0
     refused: dict[Need, Evidence] = field(default_factory=dict)
     period: Evidence = field(default_factory=Evidence)
     roles: dict[str, int] = field(default_factory=dict)
@@ -138,6 +142,7 @@ class Workload:
 
     def _count(self, said: Said, times: int) -> None:
         session = self._sessions.get(said.session, _FRESH)
+        self.early += times if said.is_early else 0
         needs = self._needs(said.text, session)
         self._follow(said, session, needs)
         for need in needs.needs:
@@ -155,7 +160,7 @@ class Workload:
             (needs.built_ins, self.built_ins),
         ):
             for each in words:
-                found.setdefault(each, Evidence()).take(said, times)
+                evidence_of(found, each).take(said, times)
         for need in self.drops:
             if takes_away(need, needs):
                 self.refused.setdefault(need, Evidence()).take(said, times)
@@ -164,7 +169,7 @@ class Workload:
         key = (text, session)
         known = self._known.get(key)
         if known is None:
-            known = needs_of(text, self.catalog, session.view, session.made)
+            known = needs_of(text, self.catalog, session.view, session.made, session.prepared)
             self._known[key] = known
             if len(self._known) > WORKLOAD_TEXTS_MAX:
                 self._known.popitem(last=False)
@@ -175,8 +180,8 @@ class Workload:
     def _follow(self, said: Said, session: _Session, needs: Needs) -> None:
         """The session after the statement: its path, and what it has made."""
         after = session
-        if needs.made != session.made:
-            after = replace(after, made=needs.made)
+        if (needs.made, needs.prepared) != (session.made, session.prepared):
+            after = replace(after, made=needs.made, prepared=needs.prepared)
         lower = said.text.lower()
         if any(word in lower for word in _PATH_WORDS):
             after = replace(after, view=self._view_after(said.text, session.view))
@@ -200,6 +205,13 @@ class Workload:
                 any_path = values is None
                 view = replace(view, search_paths=paths, any_path=any_path)
         return view
+
+
+def evidence_of(reasons: dict[str, Evidence], words: str) -> Evidence:
+    """Return the evidence of a reason; agents choose names, so past the limit all others are one."""
+    if words not in reasons and len(reasons) >= REASONS_MAX:
+        words = "other reasons"
+    return reasons.setdefault(words, Evidence())
 
 
 def takes_away(need: Need, needs: Needs) -> bool:

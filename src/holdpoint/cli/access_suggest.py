@@ -235,6 +235,13 @@ class _Gathering:
     def _check_agent(self) -> None:
         from holdpoint.policy.compile import nearest
 
+        early = sum(each.early for each in self.workloads.values())
+        if early:
+            what = "1 statement" if early == 1 else f"{early:,} statements"
+            self.notes.append(
+                f"{what} ran in sessions that began before: if one had set another search_path, "
+                "names without a schema are taken for the usual ones; `--since` earlier reads it"
+            )
         for name, count in self.gone.items():
             what = "1 statement" if count == 1 else f"{count:,} statements"
             words = f"{what} ran in tier `{name}`, which the configuration has not: left out"

@@ -86,7 +86,7 @@ def _print_one(suggestion: Suggestion) -> None:
         click.echo(f"  without `{one_line(need.label)}`: {count} would have been refused")
         for example in evidence.examples[:SHOWN_EXAMPLES_MAX]:
             click.echo(f"        {_example(example)}")
-    for doubt in suggestion.doubts:
+    for doubt in suggestion.doubts[:SHOWN_DROPS_MAX]:
         click.echo(f"  ? {one_line(doubt.words)} ({_count(doubt.evidence)})")
         for example in doubt.evidence.examples[:1]:
             click.echo(f"        {_example(example)}")

@@ -231,4 +231,4 @@ WORKLOAD_TEXT_CHARS_MAX: Final = 2_000  # chosen: of an example; the trail has i
 LOG_LINE_BYTES_MAX: Final = 32 * 1024 * 1024  # chosen: a statement in a server's log
 LOG_UNREADABLE_SHOWN_MAX: Final = 5  # chosen: lines of a log that are named
 REPLAY_DAYS_MAX: Final = 400  # chosen: days in a plot; older ones are put together
-REPLAY_REASONS_MAX: Final = 200  # chosen: reasons told apart; more are counted as one
+REASONS_MAX: Final = 200  # chosen: reasons told apart; more are counted as one

@@ -44,7 +44,8 @@ class Needs:
     (code that is built while it runs), ``beyond`` what no grant gives (ownership, superuser).
     ``missing`` are names that the catalog does not show, ``system`` relations and ``built_ins``
     functions of the server's own, whose rights only the server can tell. ``made`` are relations
-    of the session's own making, named without a schema: it owns them.
+    of the session's own making, named without a schema: it owns them; ``prepared`` are names of
+    statements that it has prepared, which count where they were.
     """
 
     needs: frozenset[Need] = frozenset()
@@ -56,5 +57,4 @@ class Needs:
     system: tuple[str, ...] = ()
     built_ins: tuple[str, ...] = ()
     made: frozenset[str] = frozenset()
-
-
+    prepared: frozenset[str] = frozenset()

@@ -40,8 +40,11 @@ class Behind:
 class Needed:
     """Collects needs; ``waiting`` is what runs behind and was not read yet."""
 
-    def __init__(self, made: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, made: frozenset[str] = frozenset(), prepared: frozenset[str] = frozenset()
+    ) -> None:
         self.made: set[str] = set(made)  # relations of the session's own making
+        self.prepared: set[str] = set(prepared)  # names of statements that it has prepared
         self.found: dict[Need, None] = {}
         self.choices: dict[tuple[Need, ...], None] = {}
         self.any_column: dict[Need, None] = {}
@@ -80,6 +83,7 @@ class Needed:
             system=tuple(self.system),
             built_ins=tuple(self.built_ins),
             made=frozenset(self.made),
+            prepared=frozenset(self.prepared),
         )
 
 

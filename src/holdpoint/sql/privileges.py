@@ -24,13 +24,15 @@ def needs_of(
     catalog: Catalog,
     view: SessionView,
     made: frozenset[str] = frozenset(),
+    prepared: frozenset[str] = frozenset(),
 ) -> Needs:
     """Return what running ``text`` in a session needs. Never raises.
 
     ``view`` says which search paths the session may have. ``made`` are names of relations that the
-    session has made itself: it owns them.
+    session has made itself: it owns them. ``prepared`` are names of statements that it has
+    prepared: what they need was found then.
     """
-    needed = Needed(made)
+    needed = Needed(made, prepared)
     paths = Paths(view.search_paths, view.any_path) if view.search_paths else catalog.paths
     read_text(text, Asking(catalog, paths, needed))
     follow(needed, catalog, paths)

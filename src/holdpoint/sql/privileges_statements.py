@@ -65,6 +65,7 @@ def read_statement(node: Node, asking: Asking) -> None:
         reader = StatementReader(asking)
         level = Level(None, {})
         if kind in _FREE:
+            _prepared(kind, body, asking)
             if "query" in body:
                 read_statement(body["query"], asking)
             reader.visit(body.get("params", []), level)
@@ -92,6 +93,15 @@ def read_statement(node: Node, asking: Asking) -> None:
         else:
             asking.needed.beyond["needs the ownership of what it names, or more"] = None
         reader.end()
+
+
+def _prepared(kind: str, node: Node, asking: Asking) -> None:
+    """PREPARE and EXECUTE; what is prepared through the protocol has no such names."""
+    name: str = node.get("name", "")
+    if kind == "PrepareStmt":
+        asking.needed.prepared.add(name)
+    elif kind == "ExecuteStmt" and name not in asking.needed.prepared:
+        asking.needed.unknown(f"`EXECUTE {name}` of a statement that was prepared before")
 
 
 def _copy(reader: StatementReader, node: Node, level: Level) -> None:
