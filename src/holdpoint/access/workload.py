@@ -156,11 +156,14 @@ class Workload:
             (needs.unknowns, self.unsure),
             (needs.beyond, self.beyond),
             (needs.missing, self.missing),
-            (needs.system, self.system),
-            (needs.built_ins, self.built_ins),
         ):
             for each in words:
                 evidence_of(found, each).take(said, times)
+        # As many as the server has, since what ran was there.
+        for name in needs.system:
+            self.system.setdefault(name, Evidence()).take(said, times)
+        for name in needs.built_ins:
+            self.built_ins.setdefault(name, Evidence()).take(said, times)
         for need in self.drops:
             if takes_away(need, needs):
                 self.refused.setdefault(need, Evidence()).take(said, times)
@@ -208,7 +211,7 @@ class Workload:
 
 
 def evidence_of(reasons: dict[str, Evidence], words: str) -> Evidence:
-    """Return the evidence of a reason; agents choose names, so past the limit all others are one."""
+    """Return the evidence of a reason; past the limit all others are one: agents choose names."""
     if words not in reasons and len(reasons) >= REASONS_MAX:
         words = "other reasons"
     return reasons.setdefault(words, Evidence())
