@@ -337,3 +337,12 @@ def test_housekeeping_passes_and_leads_nowhere(trap: tuple[Gate, bool]) -> None:
             answer = escapes.attempt(extended, *texts_of(attempt))
             assert "C:" in answer, attempt
             assert "E:" not in answer, attempt
+
+
+@pytest.mark.parametrize("tier", ["write", "owner"])
+def test_no_tier_gives_an_agent_more_of_the_server(trap18: Gate, tier: str) -> None:
+    with trap18.raw(tier) as agent:
+        before = agent.query("SELECT name, setting FROM pg_settings ORDER BY 1")
+        for attempt in MORE[::3]:
+            assert agent.query(texts_of(attempt)[0]).split()[-2] in HELD, attempt
+        assert agent.query("SELECT name, setting FROM pg_settings ORDER BY 1") == before

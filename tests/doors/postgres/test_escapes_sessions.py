@@ -32,13 +32,17 @@ CREATE VIEW evil.pg_class AS SELECT {OPENS};
 """
 
 
-@pytest.fixture(scope="module", params=[18, 16], ids=["pg18", "pg16"])
-def trap(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+@pytest.fixture(scope="module")
+def trap(postgres18: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
+    with database_with_traps(postgres18, tmp_path_factory.mktemp("planted18"), EVIL) as gate:
+        yield gate
+
+
+@pytest.fixture(scope="module")
+def trap16(
+    postgres16: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Gate]:
-    server: EmbeddedPostgres = request.getfixturevalue(f"postgres{request.param}")
-    folder = tmp_path_factory.mktemp("planted")
-    with database_with_traps(server, folder, EVIL) as gate:
+    with database_with_traps(postgres16, tmp_path_factory.mktemp("planted16"), EVIL) as gate:
         yield gate
 
 
@@ -61,16 +65,18 @@ def planted(gate: Gate, *settings: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("setting", "words"),
+    ("where", "setting", "words"),
     [
-        (f"role role = '{WEAK}'", f"begins as role `{WEAK}` and not as `postgres`"),
-        (f"database role = '{WEAK}'", f"begins as role `{WEAK}`"),
-        ("database session_replication_role = 'replica'", "triggers and foreign keys turned off"),
+        ("trap", f"role role = '{WEAK}'", f"begins as role `{WEAK}` and not as `postgres`"),
+        ("trap16", f"role role = '{WEAK}'", f"begins as role `{WEAK}` and not as `postgres`"),
+        ("trap", f"database role = '{WEAK}'", f"begins as role `{WEAK}`"),
+        ("trap", "database session_replication_role = 'replica'", "foreign keys turned off"),
     ],
 )
 def test_a_session_that_is_not_what_its_tier_says_does_not_begin(
-    trap: Gate, setting: str, words: str
+    request: pytest.FixtureRequest, where: str, setting: str, words: str
 ) -> None:
+    trap: Gate = request.getfixturevalue(where)
     since = trap.length()
     with planted(trap, setting), pytest.raises(RefusedError) as refused, trap.raw("replica"):
         pass
@@ -83,8 +89,6 @@ def test_a_session_that_is_not_what_its_tier_says_does_not_begin(
 
 def test_a_login_trigger_that_opens_the_session_ends_it(trap: Gate) -> None:
     with psycopg.connect(trap.direct, autocommit=True) as connection:
-        if connection.info.server_version < 170_000:
-            pytest.skip("PostgreSQL 17 has the first login triggers")
         connection.execute(LOGIN_TRIGGER.encode())
         try:
             with pytest.raises(RefusedError, match="may write"), trap.raw("replica"):
