@@ -208,6 +208,12 @@ UPDATE watched SET id = 2
 UPDATE ruled SET v = 2
 SELECT id FROM secured
 UPDATE secured SET id = 5
+CREATE TEMP TABLE fresh (LIKE a)
+CREATE TABLE side.fresh (id int, x int REFERENCES a)
+CREATE TABLE side.fresh (id int)
+CREATE TABLE side.fresh AS SELECT note FROM b
+CREATE VIEW side.fresh AS SELECT note FROM b
+CREATE TEMP TABLE fresh (v int CHECK (adds_one(v) > 1)); INSERT INTO fresh VALUES (1)
 DO $$ BEGIN PERFORM x FROM a; END $$
 SELECT 1 FROM pg_class
 SELECT table_name FROM information_schema.tables

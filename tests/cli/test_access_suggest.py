@@ -108,6 +108,14 @@ def test_what_a_session_has_set_and_made(suggesting: Suggesting) -> None:
     assert tier["doubts"] == []
 
 
+def test_a_path_set_in_the_same_message(suggesting: Suggesting) -> None:
+    suggesting.trail.ran("SET LOCAL search_path = side; SELECT body FROM notes")
+    assert _grants(suggesting.tier()) == {
+        "side.notes:select": ["body"],
+        "side.side:usage": [],
+    }
+
+
 def test_what_was_prepared_counts_where_it_was(suggesting: Suggesting) -> None:
     suggesting.trail.ran("PREPARE p AS SELECT id FROM orders")
     suggesting.trail.ran("EXECUTE p")

@@ -143,7 +143,7 @@ class Workload:
     def _count(self, said: Said, times: int) -> None:
         session = self._sessions.get(said.session, _FRESH)
         self.early += times if said.is_early else 0
-        needs = self._needs(said.text, session)
+        needs = self._needs(said.text, self._within(said.text, session))
         self._follow(said, session, needs)
         for need in needs.needs:
             self.needed.setdefault(need, Evidence()).take(said, times)
@@ -167,6 +167,16 @@ class Workload:
         for need in self.drops:
             if takes_away(need, needs):
                 self.refused.setdefault(need, Evidence()).take(said, times)
+
+    def _within(self, text: str, session: _Session) -> _Session:
+        """The session as any statement of a text may find it: one before may have set the path."""
+        lower = text.lower()
+        if ";" not in text or not any(word in lower for word in _PATH_WORDS):
+            return session
+        usual = session.view.search_paths or (self.catalog.rows.search_path,)
+        after = self._view_after(text, session.view)
+        paths = tuple(dict.fromkeys((*usual, *after.search_paths)))
+        return replace(session, view=replace(after, search_paths=paths))
 
     def _needs(self, text: str, session: _Session) -> Needs:
         key = (text, session)

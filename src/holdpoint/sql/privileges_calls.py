@@ -99,6 +99,8 @@ class CallReader(QueryReader):
         if function.schema != "pg_catalog":
             self.asking.needed.found[need] = None
         self.asking.needed.behind(Behind("function", function.oid, CALLER))
+        for oid in (*function.arguments, function.returns):
+            self.asking.needed.behind(Behind("type", oid, CALLER))
         if function.default_expressions and count < len(function.arguments):
             self.asking.needed.behind(Behind("argument defaults", function.oid, CALLER))
 

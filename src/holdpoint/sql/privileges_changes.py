@@ -43,6 +43,7 @@ class StatementReader(CallReader):
 
     def inserts(self, relation: Relation, columns: list[str], given: list[str]) -> None:
         """Rows come into a relation; DEFAULT VALUES name no column, and any will do."""
+        self.casts = True  # of values to the columns' types
         if not columns:
             self.need_any(relation, "insert")
         for column in columns:
@@ -70,6 +71,7 @@ class StatementReader(CallReader):
 
     def updates(self, target: Source, assignments: list[Node]) -> None:
         """Columns get new values."""
+        self.casts = True
         columns = _assigned(assignments)
         defaults = {
             item["ResTarget"].get("name", "")

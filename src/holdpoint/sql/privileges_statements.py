@@ -87,6 +87,10 @@ def read_statement(node: Node, asking: Asking) -> None:
         elif kind in _MAKES:
             _makes(asking, body[_MAKES[kind]])
             _references(reader, body)
+            _likes(reader, body)
+            reader.visit(body.get("tableElts", []), level)
+            if "partbound" in body or body.get("replace", False):
+                asking.needed.beyond["needs the ownership of what is there already"] = None
             if kind == "ViewStmt":  # its tables are looked up, and not read before it is
                 names = Asking(asking.catalog, asking.paths, asking.needed, as_caller=False)
                 StatementReader(names).visit(body["query"], level)
@@ -187,8 +191,9 @@ def _makes(asking: Asking, relation: Node) -> None:
     paths = asking.paths.paths
     usual = {next((each for each in path if each != "pg_catalog"), "") for path in paths}
     for name in sorted({schema} if schema else usual - {""}):
-        asking.schema(name)
         asking.schema(name, "create")
+        if not schema:  # it is found by the search path
+            asking.schema(name)
 
 
 def _references(reader: StatementReader, node: Node) -> None:
@@ -202,7 +207,19 @@ def _references(reader: StatementReader, node: Node) -> None:
             constraint: Node = item.get("Constraint", {})
             if constraint.get("contype") == "CONSTR_FOREIGN":
                 _refers(reader, constraint)
+                schema: str = node["relation"].get("schemaname", "")
+                if schema:  # the key is added to the new table by its name
+                    reader.asking.schema(schema)
             stack.extend(item.values())
+
+
+def _likes(reader: StatementReader, node: Node) -> None:
+    """``LIKE`` copies a table's definition, which needs SELECT on the whole of it."""
+    for item in node.get("tableElts", []):
+        like: Node = item.get("TableLikeClause", {})
+        if like:
+            for relation in reader.target(like["relation"], Level(None, {})).relations:
+                reader.need(relation, "select")
 
 
 def _refers(reader: StatementReader, constraint: Node) -> None:
