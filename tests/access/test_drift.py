@@ -288,6 +288,15 @@ PLANTED = (
         says="may grant INSERT on `public.orders` to others",
     ),
     Planted(
+        "a right that somebody else gave on",
+        "CREATE ROLE {giver}; GRANT DELETE ON inbox TO {giver} WITH GRANT OPTION;"
+        "SET ROLE {giver}; GRANT DELETE ON inbox TO {reader}; RESET ROLE",
+        f"surplus: table `public.inbox` | {SELF} by `giver`",
+        tier="reader",
+        # The owner's own REVOKE would do nothing about it.
+        undo="DROP OWNED BY {giver}; DROP ROLE {giver}",
+    ),
+    Planted(
         "a column with GRANT OPTION",
         "GRANT SELECT (email) ON users TO {agent} WITH GRANT OPTION",
         f"surplus: table `public.users(email)` | {SELF}",

@@ -396,6 +396,23 @@ def test_one_role_for_each_agent(here: Shop) -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["member", "deaf"])
+def test_a_lost_membership_is_one_difference(here: Shop, name: str) -> None:
+    losing = Shop(here.server, here.name, here.root)
+    tier = losing.tier(name, on("orders", "select", "insert"), role=here.role(f"{name}_keeper"))
+    losing.apply()
+    member, keeper = here.role(name), here.role(f"{name}_keeper")
+    if name == "member":
+        here.run(f"REVOKE {keeper} FROM {member} GRANTED BY {{owner}}")
+    else:  # a member still, and its rights do not count
+        here.run(f"GRANT {keeper} TO {member} WITH INHERIT FALSE GRANTED BY {{owner}}")
+    (drift,) = counted([one(here, tier)])
+    assert drift.about == f"membership in `{keeper}`"
+    assert drift.kind.value == "missing"
+    here.root.execute(drift.mend[0].encode())
+    assert lines(here, one(here, tier)) == []
+
+
 # --- replicas -------------------------------------------------------------------------------------
 
 

@@ -112,12 +112,19 @@ class DriftMaker:
             places=tuple(places),
         )
 
+    def _revoked(self, entry: Entry, statements: Sequence[str]) -> list[str]:
+        """The statements, as the one whose grant it was: nobody else's REVOKE would end it."""
+        if not entry.grantor or not statements:
+            return list(statements)
+        return [f"SET ROLE {identifier(entry.grantor)};", *statements, "RESET ROLE;"]
+
     def _whom(self, entry: Entry) -> tuple[str, str]:
         """Whom to revoke from, as SQL writes it, and where the right comes from in words."""
+        by = f" by {quoted(entry.grantor)}" if entry.grantor else ""
         if entry.grantee == PUBLIC_OID:
-            return "PUBLIC", "granted to PUBLIC: to everybody"
+            return "PUBLIC", f"granted to PUBLIC{by}: to everybody"
         if entry.grantee == self._role.oid:
-            return identifier(self._role.name), "granted to the role itself"
+            return identifier(self._role.name), f"granted to the role itself{by}"
         name = self._role.named(entry.grantee)
         if name:
             return identifier(name), f"membership in {quoted(name)}"

@@ -92,15 +92,11 @@ class ObjectDrift(DriftMaker):
     def _surplus(
         self, on: On, surplus: tuple[str, ...], entry: Entry, group: Sequence[Difference]
     ) -> Drift:
-        if entry.grantee == PUBLIC_OID:
-            source, whom = "granted to PUBLIC: to everybody", "PUBLIC"
-        elif entry.grantee < PUBLIC_OID:
-            source, whom = "the server says so, and no access list tells why", ""
-        else:
-            source, whom = "granted to the role itself", identifier(self._role.name)
+        whom, source = self._whom(entry)
         words = listed([each.upper() for each in surplus])
         what = f"the role has {words} on {_named(on, group)}, and the tier does not give it"
         mend = _mend("REVOKE", on, surplus, group, f"FROM {whom}") if whom else []
+        mend = self._revoked(entry, mend)
         ends = sorted({end for each in group for end in self._ends(each)})
         if ends:
             what += f"; it leads to {shown(ends)}, which the role may not use as a whole"
@@ -126,9 +122,12 @@ class ObjectDrift(DriftMaker):
     def _sources(self, each: Difference) -> Iterator[tuple[tuple[str, ...], Entry]]:
         """Yield privileges with where they come from; what comes through a role is put aside."""
         rest = set(each.surplus)
-        for grantee in sorted({entry.grantee for entry in each.entries}):
-            entries = [entry for entry in each.entries if entry.grantee == grantee]
-            given = {entry.privilege for entry in entries}
+        for grantee, grantor in sorted({(entry.grantee, entry.grantor) for entry in each.entries}):
+            given = {
+                entry.privilege
+                for entry in each.entries
+                if (entry.grantee, entry.grantor) == (grantee, grantor)
+            }
             surplus = tuple(name for name in each.surplus if name in given)
             rest -= given
             if grantee == each.owner and grantee != PUBLIC_OID:
@@ -136,7 +135,7 @@ class ObjectDrift(DriftMaker):
             elif grantee not in (PUBLIC_OID, self._role.oid):
                 self._aside(grantee, surplus, each)
             elif surplus:
-                yield surplus, Entry(grantee, "", False)
+                yield surplus, Entry(grantee, "", False, grantor)
         left = tuple(name for name in each.surplus if name in rest)
         if left and not self._explained(each, set(left)):
             yield left, Entry(-1, "", False)

@@ -102,6 +102,9 @@ class RestDrift(DriftMaker):
             ]
             for entry in given:
                 whom, source = self._whom(entry)
+                statement = (
+                    f"REVOKE {privilege.upper()} ON DATABASE {identifier(name)} FROM {whom};"
+                )
                 # Temporary tables change nothing that others see; for who only reads it is more.
                 everybody = entry.grantee == PUBLIC_OID and privilege == "temporary"
                 yield self._drift(
@@ -109,9 +112,7 @@ class RestDrift(DriftMaker):
                     f"database {quoted(name)}",
                     f"the role may {_DATABASE_WORDS[privilege]} in {quoted(name)}",
                     source,
-                    [f"REVOKE {privilege.upper()} ON DATABASE {identifier(name)} FROM {whom};"]
-                    if whom
-                    else [],
+                    self._revoked(entry, [f"REVOKE {right} FROM {whom};"] if whom else []),
                     (privilege,),
                     note=everybody and self._promise.access is not AccessLevel.READ_ONLY,
                 )
@@ -162,6 +163,7 @@ class RestDrift(DriftMaker):
                 continue
             whom, source = self._whom(entry)
             mend = [f"REVOKE EXECUTE ON FUNCTION {each.signature} FROM {whom};"] if whom else []
+            mend = self._revoked(entry, mend)
             yield self._drift(
                 Kind.SURPLUS, about, what, source, mend, ("execute",),
                 note=(bool(each.extension) and not each.kept) or not each.reachable,

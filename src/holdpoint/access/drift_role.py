@@ -217,13 +217,18 @@ def _memberships(found: Effective, promise: Promise, through: Sequence[Through])
             about=f"membership in {quoted(reached.name)}",
             what=f"the role is a member of {quoted(reached.name)}{way}: it {'; '.join(words)}",
             source=f"membership in {quoted(reached.name)}",
-            mend=(
-                f"REVOKE {identifier(reached.name)} FROM "
-                f"{identifier(role.name if straight else role.named(reached.via))};",
-            ),
+            mend=_ended(reached.name, role.named(reached.via), reached.grantors, role.version),
             note=promise.only_noted,
         )
     yield from _holder(role, promise)
+
+
+def _ended(role: str, member: str, grantors: Sequence[str], version: int) -> tuple[str, ...]:
+    """End a membership: since 16 each grantor's by itself (manual, REVOKE)."""
+    statement = f"REVOKE {identifier(role)} FROM {identifier(member)}"
+    if version < 160000 or not grantors:
+        return (f"{statement};",)
+    return tuple(f"{statement} GRANTED BY {identifier(each)};" for each in grantors)
 
 
 def _is_above(role: RoleFacts, reached: Reached, holder: str) -> bool:
@@ -329,7 +334,7 @@ def _member(role: RoleFacts, member: Member, promise: Promise) -> Drift | None:
         what=f"{quoted(member.name)} is a member of {quoted(role.name)} and has all that the tier "
         "gives" + (", for anybody who knows its password" if member.login else ""),
         source=f"a membership that the configuration of tier {quoted(promise.tier)} does not name",
-        mend=(f"REVOKE {identifier(role.name)} FROM {identifier(member.name)};",),
+        mend=_ended(role.name, member.name, member.grantors, role.version),
     )
 
 

@@ -85,6 +85,7 @@ def read_role(connection: Connection, role: str) -> RoleFacts | None:
                 expired=bool(row[3]),
                 acts=row[4],
                 comment=row[5],
+                grantors=tuple(each for each in row[6] if each),
             )
             for row in members
         ),
@@ -98,9 +99,15 @@ def _powers(*has: bool) -> tuple[str, ...]:
 
 def _reached(row: tuple[Any, ...]) -> Reached:
     return Reached(
-        oid=row[0], name=row[1], via=row[2], powers=_powers(*row[3:8]),
-        inherits=row[8], sets=row[9], admin=row[10],
-    )  # fmt: skip
+        oid=row[0],
+        name=row[1],
+        via=row[2],
+        powers=_powers(*row[3:8]),
+        inherits=row[8],
+        sets=row[9],
+        admin=row[10],
+        grantors=tuple(row[11]),
+    )
 
 
 def _assigned(line: str) -> tuple[str, str]:

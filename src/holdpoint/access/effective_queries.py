@@ -62,14 +62,19 @@ def _granted(acl: str, column: str, bits: Mapping[str, int]) -> str:
     return f"bit_or(CASE {acl}.{column} {cases} ELSE 0 END)"
 
 
-def _rights(acl: str) -> str:
-    """SQL for the entries of an access list that concern the role, as JSON."""
+def _rights(acl: str, owner: str) -> str:
+    """SQL for the entries of an access list that concern the role, as JSON.
+
+    The grantor is named where it is not the owner: a REVOKE does nothing about what others gave.
+    """
     return f"""(SELECT json_agg(json_build_array(y.grantee::bigint, lower(y.privilege_type),
-                                               y.grantable))
-                  FROM (SELECT x.grantee, x.privilege_type, bool_or(x.is_grantable) AS grantable
+                                               y.grantable, y.giver))
+                  FROM (SELECT x.grantee, x.privilege_type, bool_or(x.is_grantable) AS grantable,
+                               CASE WHEN x.grantor = {owner} THEN ''
+                                    ELSE pg_get_userbyid(x.grantor) END AS giver
                           FROM aclexplode({acl}) AS x
                          WHERE x.grantee = 0 OR x.grantee = ANY (%(reach)s::oid[])
-                         GROUP BY 1, 2 ORDER BY 1, 2) AS y)"""
+                         GROUP BY 1, 2, 4 ORDER BY 1, 2, 4) AS y)"""
 
 
 WANTED: Final = """
@@ -108,7 +113,10 @@ SELECT r.oid::bigint, r.rolname, met.via, r.rolsuper, r.rolcreaterole, r.rolcrea
        r.rolreplication, r.rolbypassrls,
        pg_has_role(%(me)s::oid, r.oid, 'USAGE'),
        pg_has_role(%(me)s::oid, r.oid, '{set}'),
-       pg_has_role(%(me)s::oid, r.oid, 'MEMBER WITH ADMIN OPTION')
+       pg_has_role(%(me)s::oid, r.oid, 'MEMBER WITH ADMIN OPTION'),
+       ARRAY(SELECT DISTINCT g.rolname FROM pg_auth_members AS m JOIN pg_roles AS g
+                 ON g.oid = m.grantor
+              WHERE m.member = met.via::oid AND m.roleid = r.oid ORDER BY g.rolname)
   FROM met JOIN pg_roles AS r ON r.oid = met.oid
  WHERE r.oid <> %(me)s::oid
  ORDER BY r.rolname
@@ -116,9 +124,13 @@ SELECT r.oid::bigint, r.rolname, met.via, r.rolsuper, r.rolcreaterole, r.rolcrea
 
 MEMBERS: Final = """
 SELECT r.rolname, r.rolcanlogin, extract(epoch FROM r.rolvaliduntil)::float8,
-       r.rolvaliduntil < now(), {acts}, coalesce(shobj_description(r.oid, 'pg_authid'), '')
+       r.rolvaliduntil < now(), bool_or({acts}),
+       coalesce(shobj_description(r.oid, 'pg_authid'), ''),
+       array_agg(g.rolname ORDER BY g.rolname)
   FROM pg_auth_members AS m JOIN pg_roles AS r ON r.oid = m.member
+  LEFT JOIN pg_roles AS g ON g.oid = m.grantor
  WHERE m.roleid = %(me)s::oid AND NOT r.rolsuper
+ GROUP BY r.oid, r.rolname, r.rolcanlogin, r.rolvaliduntil
  ORDER BY r.rolname
 """
 
@@ -132,7 +144,8 @@ SELECT s.setrole = 0, s.setdatabase = 0, c.line
 
 DATABASE: Final = f"""
 SELECT d.datname, {_held("has_database_privilege", "d.oid", DATABASE_BITS, 0)},
-       {_rights("coalesce(d.datacl, acldefault('d', d.datdba))")}, d.datname = current_database()
+       {_rights("coalesce(d.datacl, acldefault('d', d.datdba))", "d.datdba")},
+       d.datname = current_database()
   FROM pg_database AS d WHERE d.datallowconn AND NOT d.datistemplate
  ORDER BY d.datname
 """
@@ -151,7 +164,7 @@ def tables(version: int) -> str:
      GROUP BY i.objoid
 )
 SELECT d.nspname, d.relname, d.relkind, d.need & ~d.have, d.have & ~d.allow, d.relowner::bigint,
-       {_rights("coalesce(d.relacl, acldefault('r', d.relowner))")},
+       {_rights("coalesce(d.relacl, acldefault('r', d.relowner))", "d.relowner")},
        (SELECT bool_or(has_schema_privilege(w.oid, d.relnamespace, 'USAGE'))
           FROM unnest(%(who)s::oid[]) AS w(oid))
   FROM (
@@ -186,9 +199,9 @@ def columns(version: int) -> str:
      GROUP BY i.objoid, i.objsubid
 )
 SELECT d.nspname, d.relname, d.attname, d.need & ~(d.have | d.whole),
-       d.have & ~d.whole & ~d.allow, {_rights("d.attacl")}
+       d.have & ~d.whole & ~d.allow, {_rights("d.attacl", "d.relowner")}
   FROM (
-    SELECT n.nspname, c.relname, a.attname, a.attacl, coalesce(k.mask, 0) AS need,
+    SELECT n.nspname, c.relname, c.relowner, a.attname, a.attacl, coalesce(k.mask, 0) AS need,
            coalesce(k.mask, 0) | coalesce(w.need, 0) | coalesce(i.mask, 0)
              | CASE n.nspname WHEN 'pg_catalog' THEN 0 WHEN 'information_schema' THEN 1
                     ELSE %(usual)s::int END AS allow,
@@ -209,7 +222,7 @@ SELECT d.nspname, d.relname, d.attname, d.need & ~(d.have | d.whole),
 
 SEQUENCES: Final = f"""{WANTED}
 SELECT d.nspname, d.relname, d.need & ~d.have, d.have & ~d.allow, d.relowner::bigint,
-       {_rights("coalesce(d.relacl, acldefault('s', d.relowner))")}
+       {_rights("coalesce(d.relacl, acldefault('s', d.relowner))", "d.relowner")}
   FROM (
     SELECT n.nspname, c.relname, c.relowner, c.relacl,
            coalesce(w.need, 0) AS need, coalesce(w.need, 0) | %(usual)s::int AS allow,
@@ -226,7 +239,7 @@ SELECT d.nspname, d.relname, d.need & ~d.have, d.have & ~d.allow, d.relowner::bi
 
 SCHEMAS: Final = f"""{WANTED}
 SELECT d.nspname, d.need & ~d.have, d.have & ~d.allow, d.nspowner::bigint,
-       {_rights("coalesce(d.nspacl, acldefault('n', d.nspowner))")}
+       {_rights("coalesce(d.nspacl, acldefault('n', d.nspowner))", "d.nspowner")}
   FROM (
     SELECT n.nspname, n.nspowner, n.nspacl, coalesce(w.need, 0) AS need,
            -- To look up names in the server's own schemas and in `public` gives nothing by itself.
@@ -259,7 +272,7 @@ SELECT d.nspname, d.name, d.wanted, d.prosecdef, d.kept, d.untrusted, d.provolat
        d.owner, d.rolsuper, d.pathless, d.have, d.reached, d.oid::regprocedure::text,
        (SELECT e.extname FROM pg_depend AS x JOIN pg_extension AS e ON e.oid = x.refobjid
          WHERE x.classid = 'pg_proc'::regclass AND x.objid = d.oid AND x.deptype = 'e'),
-       {_rights("coalesce(d.proacl, acldefault('f', d.proowner))")}
+       {_rights("coalesce(d.proacl, acldefault('f', d.proowner))", "d.proowner")}
   FROM (
     SELECT p.oid, n.nspname, p.proname || '(' || oidvectortypes(p.proargtypes) || ')' AS name,
            p.prosecdef, p.provolatile, p.proowner, p.proacl, o.rolname AS owner, o.rolsuper,

@@ -17,11 +17,15 @@ PUBLIC_OID: Final = 0
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of an access list: ``grantee`` is a role's oid, 0 for PUBLIC."""
+    """One entry of an access list: ``grantee`` is a role's oid, 0 for PUBLIC.
+
+    ``grantor`` is a name, empty where the owner granted it.
+    """
 
     grantee: int
     privilege: str
     grantable: bool
+    grantor: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +54,7 @@ class Reached:
 
     ``via`` is the member by which it is reached (an oid). ``inherits``: its rights count without
     more; ``sets``: SET ROLE is possible; ``admin``: it may be given to anybody, the role itself
-    too. ``powers`` are attributes that SET ROLE would bring.
+    too. ``grantors`` gave it to ``via``. ``powers`` are attributes that SET ROLE would bring.
     """
 
     oid: int
@@ -59,6 +63,7 @@ class Reached:
     inherits: bool
     sets: bool
     admin: bool
+    grantors: tuple[str, ...] = ()
     powers: tuple[str, ...] = ()
 
 
@@ -75,6 +80,7 @@ class Member:
     expired: bool
     acts: bool
     comment: str
+    grantors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
