@@ -5,7 +5,8 @@
 * Functions and triggers run with the caller's rights unless they are SECURITY DEFINER. A trigger's
   function needs no EXECUTE of the caller.
 * Rules reach tables with the rights of their table's owner (manual, section 39.5).
-* Foreign keys check and cascade with the rights of the tables' owners: nothing is needed.
+* Foreign keys check and cascade with the rights of the tables' owners: nothing is needed. Before
+  PostgreSQL 18, though, AFTER triggers that a cascade sets off ran as the caller (seen on 13, 16).
 * Defaults, checks, index expressions and policies call functions as the caller.
 """
 
@@ -26,6 +27,9 @@ from holdpoint.sql.walk import Node, strings
 
 _READ_HERE: Final = frozenset(("sql", "plpgsql"))
 _FIRES: Final = frozenset(("O", "A"))  # pg_trigger.tgenabled in a session that is no replica
+_ACTIONS: Final = frozenset(("c", "n", "d"))  # cascade, set null, set default
+_CASCADED: Final = {"cascade delete": "delete", "cascade update": "update"}
+_QUEUED_AS_SINCE: Final = 180000
 # pg_policy.polcmd that the server checks for a verb (manual, CREATE POLICY, its table).
 _POLICIES: Final[dict[str, str]] = {"insert": "a*", "update": "wr*", "delete": "dr*"}
 
@@ -75,6 +79,11 @@ def _relation(needed: Needed, catalog: Catalog, relation: Relation, item: Behind
         for column in relation.columns:
             needed.behind(Behind("type", column.type_oid, CALLER))
         return
+    if item.kind in _CASCADED:
+        _cascades(needed, catalog, relation, item, _CASCADED[item.kind])
+        return
+    if item.kind in ("update", "delete") and catalog.rows.version < _QUEUED_AS_SINCE:
+        _cascades(needed, catalog, relation, item, item.kind)
     _defaults(needed, catalog, relation, item)
     if relation.kind is RelationKind.VIEW and not _is_replaced(relation, item.kind):
         _view_change(needed, catalog, relation, item)
@@ -91,6 +100,26 @@ def _relation(needed: Needed, catalog: Catalog, relation: Relation, item: Behind
     for child in catalog.children(relation.oid) if item.kind != "truncate" else ():
         if relation.kind is RelationKind.PARTITIONED or item.kind != "insert":
             needed.behind(Behind(item.kind, child.oid, item.rights, item.columns, item.columns))
+
+
+def _cascades(
+    needed: Needed, catalog: Catalog, relation: Relation, item: Behind, verb: str
+) -> None:
+    """AFTER triggers of a table in a cascade, and of those that refer to it in turn."""
+    if item.kind in _CASCADED:
+        changed = Behind(verb, relation.oid, CALLER, item.columns)
+        for trigger in relation.triggers:
+            if trigger.timing == "after" and _fires(relation, trigger, changed):
+                needed.behind(Behind("function", trigger.function, CALLER))
+    for child, constraint in catalog.referencing(relation.oid):
+        action = constraint.on_delete if verb == "delete" else constraint.on_update
+        touched = not item.columns or not set(item.columns).isdisjoint(
+            constraint.referenced_columns
+        )
+        if action in _ACTIONS and (verb == "delete" or touched):
+            after = "cascade delete" if verb == "delete" and action == "c" else "cascade update"
+            columns = () if after == "cascade delete" else constraint.columns
+            needed.behind(Behind(after, child.oid, CALLER, columns))
 
 
 def _expression(asking: Asking, text: str) -> None:
