@@ -102,9 +102,7 @@ class RestDrift(DriftMaker):
             ]
             for entry in given:
                 whom, source = self._whom(entry)
-                statement = (
-                    f"REVOKE {privilege.upper()} ON DATABASE {identifier(name)} FROM {whom};"
-                )
+                right = f"{privilege.upper()} ON DATABASE {identifier(name)}"
                 # Temporary tables change nothing that others see; for who only reads it is more.
                 everybody = entry.grantee == PUBLIC_OID and privilege == "temporary"
                 yield self._drift(
