@@ -34,6 +34,7 @@ class Ending(StrEnum):
 class Said:
     """One statement of the trail. ``body`` is its record's, None for a plain read of a group.
 
+    ``given`` are the tiers that people gave to its task, None where the record does not say.
     ``seq`` is the record it stands in, ``at_us`` microseconds since 1970. ``hold`` names the hold
     that it passed or opened.
     """
@@ -43,6 +44,7 @@ class Said:
     session: str
     agent: str
     task: str = ""
+    given: tuple[str, ...] | None = None
     target: str = ""
     tier: str = ""
     role: str = ""
@@ -88,10 +90,17 @@ class Session:
 
     agent: str = ""
     task: str = ""
+    given: tuple[str, ...] | None = None
     target: str = ""
     tier: str = ""
     role: str = ""
     at_us: int = 0
+
+
+def _given(body: dict[str, Any]) -> tuple[str, ...] | None:
+    """The tiers that people gave to the task; records of before they were written have none."""
+    given = body.get("task_tiers")
+    return tuple(map(str, given)) if isinstance(given, list) else None
 
 
 _NOBODY: Final = Session()
@@ -144,6 +153,7 @@ class History:
             self._sessions[str(body["session"])] = Session(
                 agent=str(body.get("agent", "")),
                 task=str(body.get("task", "")),
+                given=_given(body),
                 target=str(body.get("target", "")),
                 tier=str(body.get("tier", "")),
                 role=str(body.get("role", "")),
@@ -173,6 +183,7 @@ class History:
             session=str(case.get("session", "")),
             agent=str(case.get("agent", "")),
             task=str(case.get("task", "")),
+            given=_given(case),
             target=str(case.get("target", "")),
             tier=str(case.get("tier", "")),
             role=str(case.get("role", "")),
@@ -215,6 +226,7 @@ class History:
                 session=str(name),
                 agent=session.agent,
                 task=session.task,
+                given=session.given,
                 target=session.target,
                 tier=session.tier,
                 role=session.role,

@@ -120,9 +120,9 @@ class Replay:
             why = f"there is no tier `{said.target}/{said.tier}`"
             return self._said(said, then, Outcome.REFUSED, (NO_TIER,), why)
         at = from_us(said.at_us)
-        if not may_use(target, tier, said.agent, said.task, (), at):
+        if not may_use(target, tier, said.agent, said.task, said.given or (), at):
             why = f"the agent may not use `{target.name}/{tier.name}`"
-            if said.task:
+            if said.task and said.given is None:
                 why = f"whether task `{said.task}` was given the tier is not recorded"
                 return Replayed(said=said, then=then, now=Outcome.UNSURE, why=why)
             return self._said(said, then, Outcome.REFUSED, (NO_TIER,), why)
@@ -166,6 +166,7 @@ class Replay:
             findings=(),
             policy_digest=self.policy.digest,
             at=from_us(said.at_us),
+            task_tiers=said.given or (),
         )
         decision = decide(self.policy, case)
         missing = _missing(facts_needed(self.policy, target, tier, reading), impact)

@@ -57,6 +57,7 @@ def case_document(case: Case, decision: Decision) -> dict[str, Any]:
         "version": 1,
         "agent": case.agent,
         "task": case.task,
+        "task_tiers": list(case.task_tiers),
         "session": case.session,
         "peer": case.peer,
         "target": case.target.name,

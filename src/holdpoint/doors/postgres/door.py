@@ -405,6 +405,7 @@ def _opened(session_id: str, arrival: Arrival, server: Upstream, peer: str) -> d
         "session": session_id,
         "agent": arrival.agent,
         "task": arrival.task,
+        "task_tiers": list(arrival.login.tiers),
         "target": arrival.target.name,
         "tier": arrival.tier.name,
         "access": arrival.tier.access.value,
