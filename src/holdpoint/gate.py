@@ -154,7 +154,7 @@ def _only_ends(reading: Reading) -> bool:
 def _reserve(
     reading: Reading, bound: int | None
 ) -> Generator[Step[Any], Any, tuple[int | None, int | None] | Finding]:
-    """Set rows of the budget aside; return how many there are, if they are the bound, and the bound.
+    """Set rows of the budget aside; return how many, if they are the bound, and the bound.
 
     A finding says that there are none, or that nobody could see to it that no more are written.
     """

@@ -23,7 +23,8 @@ class Trail:
         self.at_us = NOW_US
         self.case = {
             "agent": "robin", "task": "", "session": "s-1", "target": target, "tier": tier,
-            "role": "app", "policy_digest": "of another day", "rules": ["careful:read", "careful:write"],
+            "role": "app", "policy_digest": "of another day",
+            "rules": ["careful:read", "careful:write"],
         }  # fmt: skip
         with Store.open(path):
             pass

@@ -26,9 +26,9 @@ DIGEST_DOMAIN = b"holdpoint case v1\n"
 def digest_of(case: Case) -> str:
     """Return the hex SHA-256 that an approval binds to.
 
-    It covers who asks for which task, the exact text and parameters, target, tier, role, policy, and how
-    everything that the text uses or sets off is defined; not the moment, and not the figures, whose
-    bound is kept beside it (``row_bound_of``).
+    It covers who asks for which task, the exact text and parameters, target, tier, role, policy,
+    and how everything that the text uses or sets off is defined; not the moment, and not the
+    figures, whose bound is kept beside it (``row_bound_of``).
     """
     bound = {
         "agent": case.agent,
