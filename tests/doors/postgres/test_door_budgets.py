@@ -14,7 +14,7 @@ import asyncpg
 import psycopg
 import pytest
 from door_support import TABLES, Gate, read_texts
-from wire_client import B, E, H, P, Q, S, run
+from wire_client import PORTAL, B, C, E, H, P, Q, S, run
 
 from holdpoint.embedded import EmbeddedPostgres
 from holdpoint.model.budget import Budget
@@ -188,6 +188,18 @@ def test_a_portal_does_not_get_around_its_budget_in_parts(gate: Gate) -> None:
         for _ in range(2):
             assert rows_in(wire.query("FETCH 900 FROM c")) == 900
         assert wire.query("FETCH 2000 FROM c").endswith("E:53400 ZE")
+
+
+def test_a_close_that_the_server_skipped_gives_no_new_budget(gate: Gate) -> None:
+    with gate.raw() as wire:
+        wire.ask(P(series(5_000), "many"), S)
+        wire.query("BEGIN")
+        assert rows_in(wire.ask(B("many", portal="p"), E("p", 900), S)) == 900
+        wire.query("SAVEPOINT s")
+        assert wire.ask(P("SELECT FROM WHERE", "fails"), C("p", PORTAL), S) == "E:42601 ZE"
+        wire.query("ROLLBACK TO s")
+        words = wire.ask(E("p", 900), S)
+        assert (rows_in(words), without_rows(words)) == (ROWS - 900, "E:53400 ZE")
 
 
 def test_a_cursors_portal_has_one_budget(gate: Gate) -> None:

@@ -329,8 +329,8 @@ class Answers(Sending):
         if not self.pending:
             self.unsure = False
             if status == IDLE:
-                self.wrote = False
-                self.close_portals()
+                self.wrote = self.wrote and self.ran  # what was bound since may write
+                self.close_portals(self.stretch)
                 if self.defining:  # before any client can see that it is over
                     self.defining = False
                     self.owner.defined()
@@ -342,8 +342,8 @@ class Answers(Sending):
         if stop - position > 5 and data[position + 5] == messages.STATEMENT:
             self.pending.append(Pending(CLOSE, name=name, prepared=self.statements.get(name)))
         else:
-            self.pending.append(Pending(CLOSE, name=name, is_portal=True))
-            self.rooms.pop(name, None)
+            opened = self.opened.get(name)
+            self.pending.append(Pending(CLOSE, name=name, is_portal=True, opened=opened))
 
     def _parsed(self) -> None:
         if self._head(0x31) != PARSE:
@@ -363,10 +363,8 @@ class Answers(Sending):
             # Not one that a Parse in the same pipeline has put in its place since.
             if self.statements.get(head.name) is head.prepared:
                 self.statements.pop(head.name, None)
-            return None
-        bound = self.portals.pop(head.name, None)
-        if isinstance(bound, Operation):
-            bound.drop()
+        elif self.opened.get(head.name) is head.opened:  # and no Bind behind the Close
+            self.close_portal(head.name)
         return None
 
     def _error(self, payload: bytes) -> bytes | None:
@@ -480,4 +478,4 @@ class Answers(Sending):
         for bound in self.portals.values():
             if isinstance(bound, Operation) and bound.suspended:
                 bound.complete = False
-        self.close_portals()
+        self.close_portals(self.stretch + 1)

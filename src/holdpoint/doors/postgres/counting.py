@@ -73,6 +73,7 @@ class Counting(Overrun):
     def fence_query(self) -> None:
         """Send a fence before a Query among frames of the extended protocol."""
         self.fence()
+        self.stretch += 1
         self.is_open = False
         if self.ran:
             self.ran = False

@@ -173,7 +173,7 @@ class Overrun(Answers):
         if cut.bounded:
             self.kept = b""
             if cut.entry.kind == EXECUTE:
-                self.cut = None
+                self._end_cut()
         return b""
 
     def _leaves_trace(self, entry: Pending) -> bool:
@@ -217,7 +217,7 @@ class Overrun(Answers):
             _note_failure(cut.entry, certain=not is_over)
         self.answer(frames.READY_FOR_QUERY, data, position, stop)
         if cut.bounded:
-            self.cut = None
+            self._end_cut()
             return b""
         if cut.leaves_traces or is_over:
             raise ProtocolError(UNTRUE, OVER_BUDGET)

@@ -212,6 +212,28 @@ class Operation:
                 self.on_finish()
 
 
+class Opened:
+    """One Bind of a portal: which one it is of several that give it the same name.
+
+    ``stretch`` is that of frames up to a Sync or a Query, ``segment`` that up to a Sync.
+    """
+
+    def __init__(self, segment: int, stretch: int) -> None:
+        self.segment = segment
+        self.stretch = stretch
+
+
+def _in_doubt() -> Operation:
+    """Return what stands for a plain read whose portal may be there or not: it must not run."""
+    operation = Operation(False, False, False)
+    operation.sent = operation.finished = True
+    operation.rows_max = 0
+    return operation
+
+
+IN_DOUBT: Final = _in_doubt()
+
+
 class Names:
     """The names that a session has given to statements and portals, as the server knows them.
 
@@ -222,9 +244,11 @@ class Names:
         self._known = known
         self.statements: dict[bytes, Prepared] = {}
         self.portals: dict[bytes, Known | Operation] = {}
+        self.opened: dict[bytes, Opened] = {}  # the last Bind of each portal
         self.parameters: dict[bytes, bytes] = {}
         self.rooms: dict[bytes, Room] = {}  # of portals that are run in parts
         self.segment = 0
+        self.stretch = 0
         # Texts may be looked up: the server reads strings as the gate does.
         self.plain = True
         # Counts changes of the settings under which text is read. Once there was one, a statement
@@ -244,14 +268,26 @@ class Names:
                 return True
         return False
 
-    def close_portals(self) -> None:
-        """Forget the portals, which end with their transaction; what never ran is told so."""
-        for bound in self.portals.values():
-            if isinstance(bound, Operation):
-                bound.drop()
-        self.portals.clear()
-        self.parameters.clear()
-        self.rooms.clear()
+    def close_portals(self, stretch: int) -> None:
+        """Forget the portals of stretches before this one, which end with their transaction.
+
+        What never ran is told so. A portal whose Bind was sent since is one of the transaction
+        after: forgotten, it would pass for a cursor, which was decided when it was declared.
+        """
+        for portal, opened in list(self.opened.items()):
+            if opened.stretch < stretch:
+                self.close_portal(portal)
+        for portal in [each for each in self.rooms if each not in self.opened]:
+            del self.rooms[portal]  # of a cursor
+
+    def close_portal(self, portal: bytes) -> None:
+        """Forget a portal; if it never ran, it is told so."""
+        bound = self.portals.pop(portal, None)
+        if isinstance(bound, Operation):
+            bound.drop()
+        self.opened.pop(portal, None)
+        self.parameters.pop(portal, None)
+        self.rooms.pop(portal, None)
 
     def open_portal(self, portal: bytes, bound: Known | Operation) -> None:
         """Open a portal; one that it replaces and that never ran is told so."""
@@ -259,12 +295,20 @@ class Names:
         if isinstance(old, Operation):
             old.drop()
         self.portals[portal] = bound
+        self.opened[portal] = Opened(self.segment, self.stretch)
         self.rooms.pop(portal, None)
 
     def doubt(self, segment: int) -> None:
-        """Mark the portals of a segment that failed: whether they are there, nobody knows."""
-        for bound in self.portals.values():
-            if isinstance(bound, Operation) and bound.segment <= segment and not bound.finished:
+        """Mark the portals of a segment that failed: whether they are there, nobody knows.
+
+        The server may have an older one of the name, which reads something else.
+        """
+        for portal, opened in self.opened.items():
+            bound = self.portals[portal]
+            if not isinstance(bound, Operation):
+                if opened.segment == segment:
+                    self.portals[portal] = IN_DOUBT
+            elif bound.segment <= segment and not bound.finished:
                 bound.doubtful = True
 
     def take_back(self, known: Known) -> None:
@@ -341,7 +385,8 @@ class Pending:
 
     ``name`` is that of a statement, or of a portal if ``is_portal``. ``room`` is what its portal
     may still return, None for all that a statement may. ``over`` is the error that the client gets
-    in place of the server's when it was cancelled for a budget.
+    in place of the server's when it was cancelled for a budget. ``opened`` is the portal that a
+    Close is for.
     """
 
     def __init__(
@@ -356,6 +401,7 @@ class Pending:
         is_portal: bool = False,
         own: Own | None = None,
         room: Room | None = None,
+        opened: Opened | None = None,
     ) -> None:
         self.kind = kind
         self.number = number
@@ -367,6 +413,7 @@ class Pending:
         self.is_portal = is_portal
         self.own = own
         self.room = room
+        self.opened = opened
         self.over = b""
         self.rows = -1
         self.sqlstate = ""

@@ -102,6 +102,7 @@ class Sending(Names):
         """Note that a Sync is sent: what the server skips ends here."""
         self.pending.append(Pending(SYNC))
         self.segment += 1
+        self.stretch += 1
         self.skipping = False
         self.is_open = False
         self.ran = False
