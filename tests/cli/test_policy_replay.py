@@ -41,7 +41,9 @@ def _left_out(document: dict[str, Any]) -> list[str]:
 def test_an_empty_trail(trail: Trail) -> None:
     found = _document(trail)
     assert found["statements"] == 0
-    assert found["notes"] == ["the trail has no statement of that kind in that time"]
+    assert found["notes"] == [
+        "no statement ran in that time for the target, tier and agent asked about"
+    ]
 
 
 def test_no_store(tmp_path: Path, trail: Trail) -> None:
@@ -53,7 +55,7 @@ def test_a_period_without_statements(trail: Trail) -> None:
     trail.ran(UPDATE)
     done = _run(trail, "--since", "2040-01-01")
     assert done.exit_code == 0
-    assert "no statement of that kind" in done.output
+    assert "no statement ran in that time" in done.output
 
 
 def test_what_the_new_thresholds_hold(trail: Trail) -> None:

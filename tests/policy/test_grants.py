@@ -152,6 +152,14 @@ def test_the_hint_names_the_tier_that_grants_it() -> None:
     assert "holdpoint task request shop/owner" in finding.hint
 
 
+def test_the_hint_names_a_tier_that_no_grants_bound() -> None:
+    (finding,) = decided(GIVEN, "SELECT * FROM payments").findings
+    assert "database `shop/full-no-drop` has none" in finding.hint
+    bounded = tuple(replace(tier, grants=tier.grants or ()) for tier in GIVEN.tiers)
+    (finding,) = decided(replace(GIVEN, tiers=bounded), "SELECT * FROM payments").findings
+    assert finding.hint.startswith("no tier grants this")
+
+
 def test_what_the_access_level_does_not_give_is_said_first() -> None:
     reads = (grant("orders", "select"),)
     tiers = [

@@ -72,8 +72,15 @@ def plan_command(
     if as_json:
         click.echo(json.dumps(document(plan)))
     else:
-        print_plan(plan, config)
+        print_plan(plan, config, asked_for(tiers, mend=mend, adopt=adopt))
     raise SystemExit(0 if plan.settled else EXIT_REFUSED)
+
+
+def asked_for(tiers: tuple[str, ...], *, mend: bool, adopt: bool) -> str:
+    """Return the options that make the same plan again, each with a space before it."""
+    options = [f"--tier {tier}" for tier in tiers]
+    options += ["--mend"] * mend + ["--adopt"] * adopt
+    return "".join(f" {option}" for option in options)
 
 
 def load_config(path: Path) -> Config:
@@ -211,8 +218,11 @@ def write_private(path: Path, text: str) -> None:
         fail(EXIT_USAGE, f"cannot write `{path}`: {words}")
 
 
-def print_plan(plan: Plan, config: Config) -> None:
-    """Print a plan for people; what is wrong comes last, where it is read."""
+def print_plan(plan: Plan, config: Config, options: str = "") -> None:
+    """Print a plan for people; what is wrong comes last, where it is read.
+
+    ``options`` are those of ``asked_for``: without them, `apply` would send another plan.
+    """
     print_steps(plan)
     if plan.steps and not plan.problems:
         click.echo(f"\n{visible(plan.shown_sql)}")
@@ -225,8 +235,9 @@ def print_plan(plan: Plan, config: Config) -> None:
     elif plan.steps and not plan.problems:
         named = f" --config {config.file}" if config.file != "holdpoint.toml" else ""
         click.echo(
-            f"{len(plan.steps)} statements; "
-            f"`holdpoint access apply {plan.target}{named}` sends them through the gate"
+            f"{len(plan.steps)} statement{'s' if len(plan.steps) > 1 else ''}; "
+            f"`holdpoint access apply {plan.target}{options}{named} --agent AGENT` "
+            "sends all through the gate"
         )
 
 

@@ -92,7 +92,7 @@ async def _hops(config: Config) -> AsyncIterator[Hop]:
     yield Hop(
         name="configuration",
         health=Health.OK,
-        detail=f"{config.file}: {len(config.targets)} targets, {count} tiers",
+        detail=f"{config.file}: targets: {len(config.targets)}, tiers: {count}",
     )
     for advice in config.advice:
         yield Hop(name="configuration", health=Health.NOTE, detail=str(advice))

@@ -82,7 +82,7 @@ def replay_command(
     only = {"target": target, "tier": tier, "agent": agent}
     totals, broken = _read(replay, first, store_path or Path(config.server.store), only, notes)
     if not totals.count:
-        notes.append("the trail has no statement of that kind in that time")
+        notes.append("no statement ran in that time for the target, tier and agent asked about")
     if plot is not None:
         _write(plot, totals, since)
     if as_json:

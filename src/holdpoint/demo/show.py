@@ -62,6 +62,7 @@ class Show:
         self.line("What the database gives each tier, from another terminal:")
         self.line(f"  export HOLDPOINT_CONFIG={stage.configuration}")
         self.line("  holdpoint access verify")
+        self.line("(`holdpoint` is `.venv/bin/holdpoint` after `make`.)")
         self.line("or run `holdpoint demo --agent`. Ctrl-C ends the demo and removes it.")
 
     def narrate(self, voice: Voice, text: str) -> None:

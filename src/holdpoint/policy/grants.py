@@ -126,4 +126,17 @@ def _where(case: Case, use: RelationUse) -> str:
         if may_use(case.target, tier, case.agent, case.task, case.task_tiers, case.at):
             return f"connect to database {quoted(path)}, which grants it"
         return how_to_ask(path)
+    if path := _unbounded(case):
+        return f"no `grants` give this; database {quoted(path)} has none and asks its role alone"
     return "no tier grants this; the people who run this gate can add it to `grants` of a tier"
+
+
+def _unbounded(case: Case) -> str:
+    """Return the least tier that the agent may use, with no less access and without ``grants``."""
+    tiers = case.target.by_access()
+    for tier in tiers[tiers.index(case.tier) + 1 :]:
+        if tier.grants is None and may_use(
+            case.target, tier, case.agent, case.task, case.task_tiers, case.at
+        ):
+            return f"{case.target.name}/{tier.name}"
+    return ""

@@ -240,7 +240,13 @@ async def test_the_trail_shows_the_hold_and_its_answer(door: Review):
 def test_a_group_of_plain_reads_is_a_line_of_its_own():
     body = b'{"started":[[1,5,"s-1",1]],"finished":[],"texts":{"1":"SELECT 1"},"run":1}'
     record = ChainedRecord(seq=7, at_us=0, kind="reads", body=body, prev_hash="", hash="")
-    assert record_view(record).said == "1 plain reads: SELECT 1"
+    assert record_view(record).said == "1 plain read: SELECT 1"
+
+
+def test_a_session_s_line_names_its_tier():
+    body = b'{"agent":"robin","database":"10.0.0.5/shop","target":"shop","tier":"replica"}'
+    record = ChainedRecord(seq=7, at_us=0, kind="session.opened", body=body, prev_hash="", hash="")
+    assert record_view(record).said == "target shop, tier replica"
 
 
 async def test_a_sign_in_link_works_once_and_only_by_pressing(door: Review):

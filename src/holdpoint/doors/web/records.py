@@ -39,14 +39,21 @@ def _said(body: dict[str, Any]) -> str:
     if isinstance(body.get("texts"), dict):  # a group of plain reads
         texts = [str(text) for text in body["texts"].values()]
         count = len(body["started"]) if isinstance(body.get("started"), list) else 0
-        return f"{count:,} plain reads{': ' if texts else ''}{'; '.join(texts[:3])}"
+        reads = "plain read" if count == 1 else "plain reads"
+        return f"{count:,} {reads}{': ' if texts else ''}{'; '.join(texts[:3])}"
     if isinstance(body.get("started"), int):
         rows = body.get("rows", -1)
-        counted = f", {rows:,} rows" if isinstance(rows, int) and rows >= 0 else ""
+        counted = _rows(rows) if isinstance(rows, int) and rows >= 0 else ""
         failed = f", SQLSTATE {body['sqlstate']}" if body.get("sqlstate") else ""
         return f"of record {body['started']}{counted}{failed}"
-    named = ((key, body.get(key)) for key in ("task", "state", "reason", "policy", "target"))
+    named = (
+        (key, body.get(key)) for key in ("task", "state", "reason", "policy", "target", "tier")
+    )
     return ", ".join(f"{key} {value}" for key, value in named if isinstance(value, str) and value)
+
+
+def _rows(count: int) -> str:
+    return f", {count:,} row" if count == 1 else f", {count:,} rows"
 
 
 def record_view(record: ChainedRecord) -> RecordView:
