@@ -47,7 +47,7 @@ INSERT INTO orders SELECT g, 'new' FROM generate_series(1, 5000) AS g;
 CREATE TABLE payments (id serial PRIMARY KEY, order_id int REFERENCES orders, cents bigint);
 CREATE TABLE markers (name text);
 CREATE TABLE big (id int, body text);
-ANALYZE;
+ANALYZE orders, payments, markers, big;
 """
 
 
