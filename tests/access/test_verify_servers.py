@@ -196,6 +196,17 @@ def test_a_table_that_is_locked_gives_no_answer_and_no_drift(here: Shop) -> None
     assert "statements got no answer" in note
 
 
+def test_a_view_that_takes_writes_from_nobody_is_no_missing_answer(here: Shop) -> None:
+    here.login("summing")
+    here.run("CREATE VIEW totals AS SELECT count(*) FROM orders")
+    try:
+        result = levels(here, "summing", READS)
+    finally:
+        here.run("DROP VIEW totals")
+    assert lines(here, result) == []
+    assert result.notes == ()
+
+
 def test_what_works_only_by_the_access_lists_is_found_by_trying(here: Shop) -> None:
     # The role may read the view, but the view's owner may not read its table any more.
     here.run(

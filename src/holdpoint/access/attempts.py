@@ -69,6 +69,7 @@ class Answer(StrEnum):
     TOOK = "took it"
     REFUSED = "refused it"
     UNTRIED = "did not answer"
+    NOBODY = "takes it from nobody"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +138,7 @@ def try_all(connection: Connection, role: RoleFacts, promise: Promise) -> Tried:
 
 def _surprises(outcome: Outcome) -> bool:
     wanted = Answer.TOOK if outcome.attempt.must_work else Answer.REFUSED
-    return outcome.answer not in (wanted, Answer.UNTRIED)
+    return outcome.answer not in (wanted, Answer.UNTRIED, Answer.NOBODY)
 
 
 def _sample(things: Sequence[Any], most: int) -> list[Any]:
@@ -208,6 +209,9 @@ def _tried(connection: Connection, begin: str, attempt: Attempt) -> Outcome:
         connection.execute(f"ROLLBACK; {begin}; {attempt.statement}".encode(), prepare=False)
     except errors.InsufficientPrivilege as error:
         return Outcome(attempt=attempt, answer=Answer.REFUSED, words=_line(error))
+    except errors.ObjectNotInPrerequisiteState as error:
+        # A view that no write fits (manual, CREATE VIEW, "Updatable Views"): whatever the rights.
+        return Outcome(attempt=attempt, answer=Answer.NOBODY, words=_line(error))
     except psycopg.Error as error:
         if connection.closed:
             raise

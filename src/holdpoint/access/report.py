@@ -7,11 +7,13 @@ from typing import Any, Final
 
 from holdpoint.access.drift import Drift
 from holdpoint.access.verify import Verified
+from holdpoint.model.target import AccessLevel
 from holdpoint.policy.words import quoted
 
 EXIT_DRIFT: Final = 1
 EXIT_CONFIGURATION: Final = 3
 EXIT_UNREACHABLE: Final = 4
+OWNER: Final = AccessLevel.OWNER.value
 
 
 def exit_code(results: Sequence[Verified]) -> int:
@@ -52,7 +54,9 @@ def lines(result: Verified) -> Iterator[str]:
     if result.unreachable:
         yield f"  not verified: {result.unreachable}"
     for each in result.drift:
-        yield from _told(each)
+        if not (each.note and result.access == OWNER):
+            yield from _told(each)
+    yield from _owners(result)
     if result.untried and not result.unreachable:
         yield f"  nothing was tried: {result.untried}"
     for note in result.notes:
@@ -71,6 +75,16 @@ def _state(result: Verified) -> str:
         )
     count = _number(result.drifted, "difference") if result.drifted else "as configured"
     return f"{roles}: {'not verified' if not result.roles else count}{tried}"
+
+
+def _owners(result: Verified) -> Iterator[str]:
+    """What an owner's roles have, a line each: all of it is theirs to have; JSON tells it whole."""
+    if result.access != OWNER:
+        return
+    notes = [each for each in result.drift if each.note]
+    for role in dict.fromkeys(each.role for each in notes):
+        has = [each.about for each in notes if each.role == role]
+        yield f"  note: {quoted(role)}, as an owner may: {'; '.join(has)} (`--json`: all)"
 
 
 def _told(drift: Drift) -> Iterator[str]:
