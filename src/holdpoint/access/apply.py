@@ -25,8 +25,8 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 TICK_S: Final = 0.2
 # What is asked before anything is sent: the plan was made by this role, on this server.
 WHERE: Final = """
-SELECT current_user, current_database(),
-       extract(epoch FROM pg_postmaster_start_time())::text
+SELECT current_user, pg_catalog.current_database(),
+       extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text
 """
 _QUERY_CANCELED: Final = "57014"
 _REFUSED: Final = "42501"

@@ -204,7 +204,7 @@ class RestDrift(DriftMaker):
             "a view within a grant on `*`" if is_view else "a rule of the table",
             [f"REVOKE ALL ON TABLE {qualified(*place)} FROM {role};"]
             if is_view
-            else [f"-- drop the rules of {qualified(*place)} that its grants do not mean"],
+            else [f"-- drop the rules of {where} that its grants do not mean"],
             note=not self._promise.exact,
         )
 

@@ -47,7 +47,12 @@ def summary(results: Sequence[Verified]) -> str:
 
 
 def lines(result: Verified) -> Iterator[str]:
-    """Yield what was found of one tier, for people."""
+    """Yield what was found of one tier, for people; a name that holds a line's end begins none."""
+    for line in _lines(result):
+        yield line.replace("\n", "<U+000A>")
+
+
+def _lines(result: Verified) -> Iterator[str]:
     yield f"{result.target}/{result.tier}  {result.access}  {_state(result)}"
     for problem in result.problems:
         yield f"  configuration: {problem}"

@@ -6,7 +6,8 @@ member of, or to PUBLIC. Works on PostgreSQL 13 to 18 with no more than CONNECT.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -100,6 +101,22 @@ class RightsHeld:
     closed: frozenset[str] = frozenset()
 
 
+@asynccontextmanager
+async def unshadowed(connection: Connection) -> AsyncIterator[None]:
+    """Inside: one snapshot, read-only, and no name or operator means what a user has defined.
+
+    Without it ``name || unknown`` would run a ``||`` for names that somebody made in ``public``,
+    with the rights of the one who asks: it fits better than the server's own.
+    """
+    await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    try:
+        await connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")
+        yield
+    finally:
+        if not connection.closed:
+            await connection.execute("ROLLBACK")
+
+
 async def read_rights(
     connection: Connection, role: str, relations: Iterable[str], functions: Iterable[str]
 ) -> RightsHeld:
@@ -107,9 +124,7 @@ async def read_rights(
 
     Raises psycopg.Error.
     """
-    await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-    try:
-        await connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")
+    async with unshadowed(connection):
         found = await (await connection.execute(_ROLE, {"role": role})).fetchone()
         bare = [name.rpartition(".")[2] for name in relations]
         closed = [
@@ -125,14 +140,12 @@ async def read_rights(
             everybody=everybody,
             closed=frozenset(row[0] for row in closed),
         )
-    finally:
-        if not connection.closed:
-            await connection.execute("ROLLBACK")
 
 
 async def read_signatures(connection: Connection, oids: Iterable[int]) -> dict[int, str]:
     """Return ``f(integer, text)`` for functions, with types as the server writes them."""
-    rows = await _rows(connection, _SIGNATURES, oids=list(oids))
+    async with unshadowed(connection):
+        rows = await _rows(connection, _SIGNATURES, oids=list(oids))
     return {int(row[0]): str(row[1]) for row in rows}
 
 

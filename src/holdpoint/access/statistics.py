@@ -13,7 +13,7 @@ from typing import Any, Final
 from psycopg import sql
 
 from holdpoint.access.history import Ending, Said
-from holdpoint.access.rights_held import Connection
+from holdpoint.access.rights_held import Connection, unshadowed
 
 HIDDEN: Final = "<insufficient privilege>"
 """What stands for the texts of others where the one who asks may not see them."""
@@ -56,6 +56,10 @@ class Statistics:
 
         Raises ``NotThere``, psycopg.Error.
         """
+        async with unshadowed(connection):
+            return await self._read(connection, schema)
+
+    async def _read(self, connection: Connection, schema: str) -> list[tuple[Said, int]]:
         if not schema:
             found = await (await connection.execute(_EXTENSION)).fetchone()
             if found is None:
