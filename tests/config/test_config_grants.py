@@ -246,3 +246,12 @@ GRANTS = st.one_of(
 @settings(max_examples=300)
 def test_what_is_suggested_reads_as_the_same_grants(grant: Grant) -> None:
     assert tier_of(toml_of("shop", "t", [grant]), "owner").grants == (grant,)
+
+
+def test_what_is_suggested_paints_no_terminal() -> None:
+    """A table's maker chose its name: U+009B begins a terminal's commands, U+202E turns lines."""
+    name = "a\x1b[2J\x9b2J\u202e\x7f\U000e0001"
+    grant = Grant("public", name, (GrantedPrivilege("select"),))
+    text = toml_of("shop", "t", [grant])
+    assert text.replace("\n", "").isprintable()
+    assert tier_of(text, "owner").grants == (grant,)

@@ -145,9 +145,7 @@ def _suggested(grant: Grant, named: frozenset[Need], workload: Workload) -> Sugg
     for need, evidence in workload.needed.items():
         if need.column and _is_same(place_of(need), place):
             columns[need.column] = evidence.count
-    order = {name: nth for nth, name in enumerate(privilege.columns)}
-    counts = sorted(columns.items(), key=lambda item: order.get(item[0], 0))
-    return Suggested(grant=grant, evidence=found, by_column=tuple(counts))
+    return Suggested(grant=grant, evidence=found, by_column=tuple(sorted(columns.items())))
 
 
 def _is_same(one: Place, other: Place) -> bool:

@@ -43,8 +43,17 @@ def _key(name: str) -> str:
 
 
 def _string(text: str) -> str:
-    """A basic string of TOML; JSON's escapes are among its own (TOML 1.0, section String)."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    """A basic string of TOML; JSON's escapes are among its own (TOML 1.0, section String).
+
+    What would not print is escaped as well: it is read on terminals.
+    """
+    return "".join(map(_escaped, json.dumps(text, ensure_ascii=False)))
+
+
+def _escaped(char: str) -> str:
+    if char.isprintable():
+        return char
+    return f"\\u{ord(char):04x}" if ord(char) < 0x10000 else f"\\U{ord(char):08x}"
 
 
 def _line(grant: Grant) -> str:
