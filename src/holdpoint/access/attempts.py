@@ -3,11 +3,11 @@
 Statements on tables go through ``EXPLAIN`` without ``ANALYZE``: the executor checks privileges when
 it starts a plan and EXPLAIN stops there, so that no row is looked for and no trigger fires, not
 even one for each statement, which a ``DELETE … WHERE false`` would set off. ``WHERE false`` keeps
-the planner from partitions. Each stands in an explicit READ WRITE transaction that is rolled back,
-under short timeouts, with the lock that the statement itself would take. What is made (a table
-without columns) is rolled back too, and not tried where event triggers would see it. Numbers of
-sequences are never taken: ``nextval`` is not undone by a rollback, so the privilege functions alone
-answer for them.
+the planner from partitions, and relations whose planning would run a user's function are left out.
+Each stands in an explicit READ WRITE transaction that is rolled back, under short timeouts, with
+the lock that the statement itself would take. What is made (a table without columns) is rolled back
+too, and not tried where event triggers would see it. Numbers of sequences are never taken:
+``nextval`` is not undone by a rollback, so the privilege functions alone answer for them.
 """
 
 from __future__ import annotations

@@ -122,7 +122,7 @@ class RequestDesk:
                 f"{whom(login)} may use `{target.name}/{tier.name}` now",
                 f"connect to `{target.name}/{tier.name}`",
             )
-        digest = self._digest(login.agent, login.task, target.name, tier.name, words, for_s)
+        digest = self._digest(login.agent, login.task, target, tier, words, for_s)
         return Asked(
             login=login, target=target, tier=tier, reason=words, for_s=for_s, digest=digest
         )
@@ -190,18 +190,21 @@ class RequestDesk:
         assert case is not None, "looked at before"
         if hold.state is not HoldState.APPROVED:
             raise NotNow(f"`{hold.id}` is {hold.state.value}", _NEXT.get(hold.state, "ask again"))
-        reason, for_s = case["reason"], case["for_s"]
-        place = (hold.target, hold.tier)
-        target = self._targets.get(hold.target)
-        tier = target.tier(hold.tier) if target is not None else None
-        stands = tier is not None and hold.need == self._need(tier)
-        digest = self._digest(hold.agent, hold.task, *place, reason, for_s)
-        if not stands or hold.digest != digest:
+        if not self._stands(hold, case):
             await self._book.end(hold.id, HoldState.SUPERSEDED)
             raise NotNow(
                 f"`{hold.id}` was approved under another configuration than the one that runs now",
                 "ask again",
             )
+
+    def _stands(self, hold: Hold, case: dict[str, Any]) -> bool:
+        """Tell whether what people approved is what the configuration would give now."""
+        target = self._targets.get(hold.target)
+        tier = target.tier(hold.tier) if target is not None else None
+        if target is None or tier is None or hold.need != self._need(tier):
+            return False
+        digest = self._digest(hold.agent, hold.task, target, tier, case["reason"], case["for_s"])
+        return digest == hold.digest
 
     def _need(self, tier: Tier) -> ApprovalNeed:
         """Return who must approve a request for a tier."""
@@ -220,14 +223,16 @@ class RequestDesk:
         return target, tier
 
     def _digest(
-        self, agent: str, task: str, target: str, tier: str, reason: str, for_s: int
+        self, agent: str, task: str, target: Target, tier: Tier, reason: str, for_s: int
     ) -> str:
-        """Return what an approval binds to; the policy's digest covers what the tier is."""
+        """Return what an approval binds to; the policy's digest covers what else the tier is."""
         bound = {
             "agent": agent,
             "task": task,
-            "target": target,
-            "tier": tier,
+            "target": target.name,
+            "tier": tier.name,
+            "role": tier.role,
+            "limits": budget_words(tier.budget),
             "reason": reason,
             "for_s": for_s,
             "policy": self._policy.digest,

@@ -236,6 +236,24 @@ async def test_a_tier_with_a_need_of_its_own_asks_for_it(house: Review) -> None:
     assert (answer.status_code, "another configuration" in answer.json()["error"]) == (409, True)
 
 
+@pytest.mark.parametrize("change", [{"budget": Budget(rows=10**9)}, {"role": "postgres"}])
+async def test_what_was_approved_is_the_tier_as_it_was(
+    house: Review, change: dict[str, Any]
+) -> None:
+    targets = house.web.state.agents.desk._targets
+    tier = SHOP.tier("write")
+    assert tier is not None
+    request = await asked(house)
+    await approve(house, request["id"])
+    other = tuple(replace(each, **change) if each is tier else each for each in SHOP.tiers)
+    targets["shop"] = replace(SHOP, tiers=other)
+    try:
+        answer = await send(house, collect_path(request["id"]))
+    finally:
+        targets["shop"] = SHOP
+    assert (answer.status_code, "another configuration" in answer.json()["error"]) == (409, True)
+
+
 # --- with a task's credential ---------------------------------------------------------------------
 
 
