@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -16,7 +16,7 @@ from holdpoint.access import minting
 from holdpoint.access.minting import MARK, MintedRoles, name_for
 from holdpoint.embedded import EmbeddedPostgres
 from holdpoint.engine.probes import conninfo_of
-from holdpoint.engine.upstreams import Direct, NoWay, OwnRoles, Way
+from holdpoint.engine.upstreams import NoWay, OwnRoles, Way
 from holdpoint.model.target import AccessLevel, Mint, Target, Tier
 from holdpoint.model.task import Login
 from holdpoint.model.upstream import UpstreamUrl
@@ -37,6 +37,16 @@ GRANT SELECT ON app.orders TO {ROLE};
 """
 TAKEN_BACK = f"DROP SCHEMA app CASCADE; DROP ROLE {ROLE}, minter, other_minter"
 LOGIN = Login(name="claude", agent="claude", scram_verifier="")
+
+
+class Direct:
+    """One way, by one URL."""
+
+    def __init__(self, url: UpstreamUrl) -> None:
+        self._url = url
+
+    async def ways(self, target: Target, tier: Tier, login: Login) -> Sequence[Way]:
+        return [Way(url=self._url)]
 
 
 class Server:
@@ -61,7 +71,7 @@ class Server:
         return replace(self._base, user=user, password="pw")
 
     def roles(self, gate: str = "g1", minter: str = "minter") -> MintedRoles:
-        inner = Direct(lambda _: self.url(MEMBER_OF))
+        inner = Direct(self.url(MEMBER_OF))
         return MintedRoles(inner, lambda _: self.url(minter), gate)
 
     def ask(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -219,7 +229,7 @@ async def test_a_role_that_cannot_be_made_ends_in_words(server: Server) -> None:
         with pytest.raises(NoWay, match=words) as caught:
             await roles.ways(server.target, replace(tier, role=role), LOGIN)
         assert caught.value.finding.code == "HP8016"
-    inner = Direct(lambda _: server.url(MEMBER_OF))
+    inner = Direct(server.url(MEMBER_OF))
     gone = MintedRoles(inner, lambda _: replace(server.url("m"), port=1), "g")
     with pytest.raises(NoWay, match="no role could be made"):
         await gone.ways(server.target, tier, LOGIN)
@@ -296,8 +306,8 @@ async def test_where_each_agent_has_a_role_of_its_own(server: Server) -> None:
     pattern = MEMBER_OF.replace("shop", "{agent}")
     agent = Login(name="shop", agent="shop", scram_verifier="")
     for tier, inner in (
-        (replace(server.tier, role=pattern), Direct(lambda _: server.url("somebody"))),
-        (server.tier, OwnRoles(Direct(lambda _: server.url(pattern)))),
+        (replace(server.tier, role=pattern), Direct(server.url("somebody"))),
+        (server.tier, OwnRoles(Direct(server.url(pattern)))),
     ):
         roles = MintedRoles(inner, lambda _: server.url("minter"), "g1")
         (way,) = await roles.ways(server.target, tier, agent)

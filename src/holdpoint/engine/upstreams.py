@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from holdpoint.engine.secrets_command import apart
 from holdpoint.model.finding import Finding
 from holdpoint.model.limits import NAME_CHARS_MAX
 from holdpoint.model.target import Target, Tier
@@ -105,14 +104,3 @@ def own_role(url: UpstreamUrl, agent: str) -> UpstreamUrl:
     if len(role.encode()) > NAME_CHARS_MAX:
         raise ValueError(f"no role can have the name `{role}`: it has over {NAME_CHARS_MAX} bytes")
     return replace(url, user=role)
-
-
-class Direct:
-    """One way: the tier's own URL, resolved now. ``url_of`` raises ``ValueError`` with words."""
-
-    def __init__(self, url_of: Callable[[Tier], UpstreamUrl]) -> None:
-        self._url_of = url_of
-
-    async def ways(self, target: Target, tier: Tier, login: Login) -> Sequence[Way]:
-        """Return the tier's URL."""
-        return [Way(url=await apart(lambda: self._url_of(tier)))]
