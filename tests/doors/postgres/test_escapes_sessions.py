@@ -255,6 +255,8 @@ def test_secrets_are_nowhere(minting: tuple[Gate, Path], capfd: pytest.CaptureFi
     gate, folder = minting
     with gate.raw("replica"):
         pass
+    # What drops the session's role reads the minter's URL anew: it must be done before that is bad.
+    eventually(lambda: not minted_roles(gate), "the end of the minted role")
     (folder / "minter").write_text("postgres://gate_minter:pw%20of%20somebody@127.0.0.1:1/x\n")
     app._COMMANDS._kept.clear()
     with pytest.raises(RefusedError) as refused, gate.raw("replica"):
