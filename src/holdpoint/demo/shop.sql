@@ -42,12 +42,11 @@ CREATE TABLE orders (
 );
 
 CREATE TABLE order_items (
-    order_id integer NOT NULL REFERENCES orders ON DELETE CASCADE,
+    order_id integer NOT NULL,
     line smallint NOT NULL,
-    product_id integer NOT NULL REFERENCES products,
+    product_id integer NOT NULL,
     quantity integer NOT NULL CHECK (quantity > 0),
-    unit_price numeric(10, 2) NOT NULL,
-    PRIMARY KEY (order_id, line)
+    unit_price numeric(10, 2) NOT NULL
 );
 
 CREATE TABLE payments (
@@ -132,6 +131,11 @@ SELECT orders.id, line, products.id, 1 + (orders.id + line) % 3, products.price
 FROM orders
 CROSS JOIN LATERAL generate_series(1, 1 + orders.id % 4) AS line
 JOIN products ON products.id = 1 + (orders.id * 31 + line * 127) % 1000;
+-- Only now, as pg_dump has it: one look at all lines, not one at each.
+ALTER TABLE order_items
+    ADD PRIMARY KEY (order_id, line),
+    ADD FOREIGN KEY (order_id) REFERENCES orders ON DELETE CASCADE,
+    ADD FOREIGN KEY (product_id) REFERENCES products;
 
 -- step: payments
 INSERT INTO payments (order_id, method, amount, paid_at, refunded)
