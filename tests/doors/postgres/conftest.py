@@ -39,9 +39,7 @@ def gate16(
 
 
 def _fresh(gate: Gate) -> Iterator[Gate]:
-    with psycopg.connect(gate.direct, autocommit=True) as connection:
-        connection.execute(TABLES.encode())
-    gate.look_again()
+    gate.fresh_tables()
     for hold in gate.holds(HoldState.OPEN, HoldState.APPROVED):
         gate.on_loop(gate.book.end(hold.id, HoldState.EXPIRED))
     since = gate.length()

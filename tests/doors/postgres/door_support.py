@@ -29,6 +29,7 @@ from holdpoint.config import Config, load
 from holdpoint.engine.catalogs import CatalogUnavailable
 from holdpoint.engine.holds import HoldBook
 from holdpoint.model.hold import Answer, Hold, HoldState
+from holdpoint.sql.names import Catalog
 from holdpoint.store import Store
 from holdpoint.store import records as rows
 from holdpoint.wire.postgres import scram
@@ -47,6 +48,12 @@ INSERT INTO orders SELECT g, 'new' FROM generate_series(1, 5000) AS g;
 CREATE TABLE payments (id serial PRIMARY KEY, order_id int REFERENCES orders, cents bigint);
 CREATE TABLE markers (name text);
 CREATE TABLE big (id int, body text);
+ANALYZE orders, payments, markers, big;
+"""
+# The same rows in the same tables: no definition changes, so that pictures of the catalog hold.
+ROWS = """
+TRUNCATE orders, payments, markers, big RESTART IDENTITY;
+INSERT INTO orders SELECT g, 'new' FROM generate_series(1, 5000) AS g;
 ANALYZE orders, payments, markers, big;
 """
 
@@ -109,6 +116,7 @@ class Gate:
     _problem: list[BaseException] = field(default_factory=list)
     _quiet: int = 0
     _quiet_at: int = 0
+    _pictures: list[Catalog] = field(default_factory=list)
 
     @classmethod
     def at(cls, folder: Path, url: str, **settings: Any) -> Self:
@@ -165,15 +173,17 @@ class Gate:
         self._thread.join(DEADLINE_S)
         assert not self._thread.is_alive(), "the gate did not stop"
 
-    def look_again(self, *tiers: str) -> None:
+    def look_again(self, *tiers: str) -> list[Catalog]:
         """Have the catalog read anew, as it is every few seconds: it was changed past the gate.
 
-        Afterwards plain reads pass at once. Of those ``tiers``, or of all.
+        Afterwards plain reads pass at once. Of those ``tiers``, or of all. Returns the pictures:
+        the same objects as before where nothing has been defined and none has grown old.
         """
 
-        async def look() -> None:
+        async def look() -> list[Catalog]:
             assert self.running is not None
             now = time.monotonic()
+            found = []
             for target in self.config.targets:
                 for tier in target.tiers:
                     if tiers and tier.name not in tiers:
@@ -182,12 +192,27 @@ class Gate:
                     assert keeper is not None
                     while True:  # DDL of the test before may still be on its way
                         try:
-                            await keeper.get(now)
+                            found.append(await keeper.get(now))
                             break
                         except CatalogUnavailable:
                             await asyncio.sleep(0.05)
+            return found
 
-        self.on_loop(look())
+        pictures: list[Catalog] = self.on_loop(look())
+        return pictures
+
+    def fresh_tables(self) -> None:
+        """Have the tables as they are at first, and the catalog seen with them.
+
+        They are made anew only where something was defined since (the keeper's mark tells), or
+        where a picture was taken meanwhile: it may count the rows of the test before.
+        """
+        seen = self.look_again() if self._pictures else []
+        same = len(seen) == len(self._pictures) > 0
+        same = same and all(one is two for one, two in zip(seen, self._pictures, strict=True))
+        with psycopg.connect(self.direct, autocommit=True) as connection:
+            connection.execute((ROWS if same else TABLES).encode())
+        self._pictures = self.look_again()
 
     def forget_catalog(self) -> None:
         """Have every picture of the catalog given up until the next look."""
