@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import cast
 
 import anyio
 import psycopg
 import pytest
-from verify_support import Shop, resolved, shop, verified
+from verify_support import Shop, on, resolved, shop, verified
 
 from holdpoint.access import report
+from holdpoint.access.desired import desired_roles
 from holdpoint.access.look import look_at_rights
+from holdpoint.access.plan import make_plan
+from holdpoint.access.reading import read_granted
+from holdpoint.cli.access_plan import print_plan
+from holdpoint.config import Config
 from holdpoint.embedded import EmbeddedPostgres
 from holdpoint.model.target import AccessLevel
 
@@ -76,6 +82,25 @@ def test_what_is_tried_runs_nothing_that_others_planted(bait: Shop) -> None:
     assert 0 < result.objects < result.of
     assert any("6 tables and views were not tried" in note for note in result.notes), result.notes
     assert not taken(bait)
+
+
+def test_a_plan_paints_no_terminal(bait: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    bait.login("paints")
+    bait.run(
+        'CREATE TABLE painted ("a\x1b[2J" int, b int);'
+        'GRANT SELECT ("a\x1b[2J") ON painted TO {paints};'
+        'CREATE TABLE "\x9b2J\n* nothing to do" (); ALTER TABLE "\x9b2J\n* nothing to do"'
+        " OWNER TO {paints}"
+    )
+    tier = bait.tier("paints", on("painted", "select"))
+    desired = desired_roles(bait.target, resolved, [tier.name])
+    with psycopg.connect(bait.url(bait.role("owner")), autocommit=True) as admin:
+        plan = make_plan(desired, read_granted(admin, desired))
+    assert plan.problems
+    print_plan(plan, cast(Config, None))  # it names the file only where nothing is in the way
+    said = capsys.readouterr().out
+    assert said.replace("\n", "").isprintable()
+    assert not any(line.startswith("* nothing to do") for line in said.splitlines())
 
 
 def test_a_name_neither_begins_a_line_nor_ends_a_comment(bait: Shop) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from holdpoint.cli.access_suggest_words import one_line
 from holdpoint.cli.hold import EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE, fail, visible
 from holdpoint.cli.options import config_option
 
@@ -252,8 +253,8 @@ def print_steps(plan: Plan) -> None:
 
 
 def _line(step: Step) -> str:
-    who = f"role `{visible(step.role)}` " if step.role else ""
-    return f"{'+' if step.adds else '-'} {who}{step.words}"
+    who = f"role `{step.role}` " if step.role else ""
+    return one_line(f"{'+' if step.adds else '-'} {who}{step.words}")
 
 
 def _mends(plan: Plan) -> list[str]:
@@ -266,7 +267,7 @@ def _print_list(title: str, lines: tuple[str, ...] | list[str]) -> None:
     if lines:
         click.echo(title)
         for line in lines:
-            click.echo(f"  * {line}")
+            click.echo(f"  * {one_line(line)}")
         click.echo("")
 
 

@@ -57,7 +57,7 @@ def verify_command(
                 results.append(result)
     code = report.exit_code(results)
     if as_json:
-        click.echo(json.dumps(report.document(results), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(report.document(results), indent=2))
     elif code or not quiet:
         for result in results:
             if not quiet or report.exit_code([result]):

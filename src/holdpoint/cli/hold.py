@@ -41,9 +41,9 @@ class Server:
 
 def fail(code: int, message: str, hint: str = "") -> NoReturn:
     """End with words on standard error and an exit code."""
-    click.echo(f"error: {message}", err=True)
+    click.echo(f"error: {visible(message)}", err=True)
     if hint:
-        click.echo(f"hint:  {hint}", err=True)
+        click.echo(f"hint:  {visible(hint)}", err=True)
     raise SystemExit(code)
 
 
