@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from holdpoint.model.changes import Change
@@ -97,7 +97,8 @@ class RelationUse:
 
     ``columns`` are those an UPDATE or INSERT names, empty for all. ``oid`` is 0 when no catalog
     shows the relation. ``through`` names the views, triggers, rules, functions and foreign keys on
-    the way, outermost first; empty when the statement itself names the relation.
+    the way, outermost first; empty when the statement itself names the relation. ``as_caller`` says
+    that functions on the way reach it with the rights of the session's own role.
     """
 
     schema: str
@@ -106,6 +107,7 @@ class RelationUse:
     columns: tuple[str, ...] = ()
     oid: int = 0
     through: tuple[str, ...] = ()
+    as_caller: bool = field(default=False, compare=False)
 
 
 class MarkKind(StrEnum):

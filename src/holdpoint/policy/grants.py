@@ -1,9 +1,11 @@
 """What a tier grants, as the gate's second line: the database's own grants are the first.
 
 A tier that names `grants` gives its agents those tables and verbs and no others, whatever the
-database's role may do besides. Only what a statement itself names counts, as with the server's own
-privileges: what a view or a function reaches on the way is checked against its owner. Which columns
-a SELECT reads is left to the database.
+database's role may do besides. What counts is what the server's own privileges would be asked for:
+what a statement itself names, and what functions reach that run as their caller. What a view or a
+SECURITY DEFINER function reaches is checked against its owner; what triggers do, which columns a
+SELECT reads and what filters of writes read are left to the database. Relations of the catalog that
+show rows of tables (samples, large objects, chunks of long values) are given like tables.
 """
 
 from __future__ import annotations
@@ -24,6 +26,23 @@ GRANTS_RULE = "grants"
 ANY = "*"
 # A name that no catalog has resolved is looked for where the configuration would put it.
 USUAL_SCHEMA = "public"
+# Of the server's own relations, those with values that tables hold, or secrets of other servers
+# (manual, chapter "System Catalogs"); the server filters some of them by the role's privileges.
+TOAST = "pg_toast"
+SHOW_DATA = frozenset(
+    {
+        "pg_largeobject",
+        "pg_statistic",
+        "pg_statistic_ext_data",
+        "pg_stats",
+        "pg_stats_ext",
+        "pg_stats_ext_exprs",
+        "pg_subscription",
+        "pg_user_mapping",
+        "pg_user_mappings",
+        "user_mapping_options",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +60,8 @@ class Granted:
         left = set(use.columns)
         for name in (use.name, ANY):
             columns = self.tables.get((schema, name), {}).get(use.verb.value, frozenset())
-            if columns is None or (columns and use.verb is Verb.SELECT):
+            loose = use.verb is Verb.SELECT or use.as_caller  # its columns are not known
+            if columns is None or (columns and loose):
                 return True
             left -= columns
         return bool(use.columns) and not left
@@ -96,9 +116,13 @@ def is_checked(use: RelationUse) -> bool:
 
     What defines is judged by the access level: no grant gives it.
     """
-    if use.through or use.verb is Verb.DEFINE or use.schema.startswith("pg_temp"):
+    if use.through and not use.as_caller:
         return False
-    return use.verb is not Verb.SELECT or not is_built_in(use)
+    if use.verb is Verb.DEFINE or use.schema.startswith("pg_temp"):
+        return False
+    if use.verb is not Verb.SELECT or not is_built_in(use):
+        return True
+    return use.schema == TOAST or use.name in SHOW_DATA
 
 
 def not_granted(case: Case, granted: Granted, statement: Statement, use: RelationUse) -> Finding:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final
 
 from holdpoint.model.catalog import Relation
-from holdpoint.model.effects import Effect, MarkKind, RelationUse, Statement
+from holdpoint.model.effects import Effect, MarkKind, RelationUse, Statement, Verb
 from holdpoint.model.limits import CLOSURES_MAX, CONSEQUENCES_MAX
 from holdpoint.sql.names import SYSTEM_SCHEMAS, Catalog, Paths
 from holdpoint.sql.nodes import ROWS_CHANGE, Direct, Link, NodeKey, nodes_named, uses_of
@@ -159,7 +159,42 @@ def _reach(catalog: Catalog, seed: NodeKey, paths: Paths) -> Closure:
         inside = (*through, direct.label) if direct.label else through
         for after in direct.links:
             waiting.append((after, inside, planned, folded))
+    own = _reached_as_caller(catalog, seed, paths)
+    uses = [replace(use, as_caller=(use.oid, use.verb) in own) for use in closure.uses]
+    closure.uses = dict.fromkeys(uses)
     return closure
+
+
+def _reached_as_caller(catalog: Catalog, seed: NodeKey, paths: Paths) -> set[tuple[int, Verb]]:
+    """What functions reach that run as their caller, and views that read as theirs.
+
+    Those of the statement and of views on the way; not what triggers, rules and types call.
+    """
+    found: set[tuple[int, Verb]] = set()
+    waiting = [seed]
+    seen: set[tuple[str, int, str, tuple[str, ...]]] = set()
+    while waiting and len(seen) < CONSEQUENCES_MAX:
+        node = waiting.pop()
+        if node.key in seen:
+            continue
+        seen.add(node.key)
+        if node.kind == "function":
+            function = catalog.function(node.oid)
+            if function is None or function.security_definer:
+                continue
+            reads_own = True
+        else:
+            relation = catalog.relation(node.oid)
+            reads_own = relation is not None and relation.security_invoker
+        for link in direct_of(catalog, node, paths).links:
+            after = link.node
+            if link.fires or (after.kind == "relation" and not reads_own):
+                continue
+            if after.kind == "relation":
+                found.add((after.oid, Verb(after.verb)))
+            if after.kind == "relation" or after.kind == "function":
+                waiting.append(after)
+    return found
 
 
 def _take(closure: Closure, direct: Direct, through: tuple[str, ...], planned: bool) -> None:

@@ -201,6 +201,7 @@ def write_target(walk: Walk, relation: Node, verb: Verb, columns: tuple[str, ...
 def insert(walk: Walk, node: Node, key: str) -> None:
     """INSERT, with ON CONFLICT and RETURNING."""
     open_with(walk, node)
+    _returning(walk, node)
     walk.effects.add(Effect.WRITE)
     columns = tuple([item["ResTarget"].get("name", "") for item in node.get("cols", [])])
     write_target(walk, node["relation"], Verb.INSERT, columns)
@@ -210,6 +211,12 @@ def insert(walk: Walk, node: Node, key: str) -> None:
         walk.use(node["relation"], Verb.UPDATE, _columns_set(conflict))
     walk.rest(node, "relation", "withClause")
     close_with(walk, node)
+
+
+def _returning(walk: Walk, node: Node) -> None:
+    """RETURNING reads the rows that change: it needs SELECT on them (manual, UPDATE)."""
+    if "returningList" in node or "returningClause" in node:
+        walk.use(node["relation"], Verb.SELECT)
 
 
 def _columns_set(node: Node) -> tuple[str, ...]:
@@ -235,6 +242,7 @@ def delete(walk: Walk, node: Node, key: str) -> None:
 
 def _filtered(walk: Walk, node: Node, sources: list[Any], verb: str) -> None:
     relation: Node = node["relation"]
+    _returning(walk, node)
     if verb == "UPDATE":
         write_target(walk, relation, Verb.UPDATE, _columns_set(node))
     else:
@@ -287,6 +295,7 @@ def merge(walk: Walk, node: Node, key: str) -> None:
     """MERGE: a bulk write when a branch changes rows that no condition bounds."""
     open_with(walk, node)
     relation: Node = node["relation"]
+    _returning(walk, node)
     for item in node["mergeWhenClauses"]:
         _merge_use(walk, relation, item["MergeWhenClause"])
     names = _names(walk, node)

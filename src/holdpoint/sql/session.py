@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
-from holdpoint.model.effects import Effect, MarkKind, Statement, TransactionMark
+from holdpoint.model.effects import Effect, MarkKind, Statement, TransactionMark, Verb
 from holdpoint.sql import grammar
 from holdpoint.sql.bodies import block_code
 from holdpoint.sql.defining import defines
@@ -162,6 +163,9 @@ def explain(walk: Walk, node: Node, key: str) -> None:
         walk.take(inside)
     for use in inside.objects:
         walk.note(use.name, use.schema, use.kind)
+    for named in inside.uses:  # estimates tell of what is in a table: it takes SELECT as well
+        if not named.through and named.verb is not Verb.INSERT:
+            walk.followed[replace(named, verb=Verb.SELECT, columns=())] = None
     for function in inside.functions:
         walk.functions[function] = None
     for words in inside.unknowns:
