@@ -17,7 +17,9 @@ import psycopg
 import pytest
 from click.testing import CliRunner, Result
 
+from holdpoint.cli.agent import agent
 from holdpoint.cli.doctor import doctor
+from holdpoint.cli.person import person
 from holdpoint.config import load
 from holdpoint.embedded import EmbeddedPostgres
 from holdpoint.store import Store
@@ -204,6 +206,21 @@ def test_a_wrong_configuration(tmp_path: Path) -> None:
     done = run(path, "--json")
     assert done.exit_code == 3
     assert json.loads(done.stdout)["first_broken"] == "configuration"
+
+
+def test_a_store_that_no_server_has_used_is_not_signed_yet(tmp_path: Path) -> None:
+    path = write(tmp_path, "postgres://nobody@127.0.0.1:1/none")
+    where = ["--store", str(load(path).server.store)]
+    for group, words in ((person, ["add", "sam"]), (agent, ["add", "robin", "--owner", "sam"])):
+        assert CliRunner().invoke(group, [*words, *where]).exit_code == 0
+    _, _, found = hops(path)
+    assert found["trail"]["health"] == "note"
+    assert "not signed yet" in found["trail"]["detail"]
+
+    # A file that only a server makes: then what is not signed is broken.
+    Path(f"{load(path).server.store}.heads").write_text("")
+    _, document, found = hops(path)
+    assert (document["first_broken"], found["trail"]["health"]) == ("trail", "broken")
 
 
 def test_store_and_trail_are_verified(

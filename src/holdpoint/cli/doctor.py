@@ -142,18 +142,34 @@ def _store(path: Path) -> list[Hop]:
 
 def _trail(store: Store) -> Hop:
     """Verify the chain and the signed heads of the trail."""
+    from holdpoint.audit.verify import How
     from holdpoint.cli.audit import verify_store
     from holdpoint.engine.checkup import Health, Hop
 
     report = verify_store(store)
     if report.ok:
         return Hop(name="trail", health=Health.OK, detail=report.summary)
+    if all(each.how is How.UNSIGNED for each in report.breaks) and _never_served(store):
+        words = "not signed yet: the first `holdpoint serve` makes the key"
+        return Hop(name="trail", health=Health.NOTE, detail=words)
     return Hop(
         name="trail",
         health=Health.BROKEN,
         detail=report.summary,
         mend="`holdpoint audit verify` names the record; keep the file as evidence",
     )
+
+
+def _never_served(store: Store) -> bool:
+    """Tell whether no server has used the store: nothing of one is in it or beside it."""
+    from holdpoint.store import records as rows
+
+    if any(store.beside(suffix).exists() for suffix in (".key", ".pub", ".heads")):
+        return False
+    with store.database.reading() as connection:
+        if any(True for _ in rows.heads(connection)):
+            return False
+        return all(record.kind != "trail.opened" for record in rows.walk(connection))
 
 
 def _gate(config: Config) -> Hop:

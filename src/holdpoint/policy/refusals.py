@@ -229,7 +229,7 @@ def no_rows_left(limit: int, written: int, reserved: int) -> Finding:
         code=OVER_BUDGET,
         message=f"the budget `rows_written` of {limit:,} rows is used up",
         detail=f"{written:,} rows were written{aside}",
-        hint="nothing ran; a person can start a task with a larger budget",
+        hint="nothing ran; a new task has rows of its own, as far as the tier's `budget` lets it",
     )
 
 
@@ -240,7 +240,7 @@ def over_rows_written(reading: Reading, changed: int, left: int) -> Refused:
         message=f"rolled back: {_writers(reading)} changed {changed:,} rows, and the budget "
         f"`rows_written` has {left:,} left",
         detail=f"{OVER_BUDGET}; counted while it ran",
-        hint="nothing of it is left; narrow it, or ask for a task with a larger budget",
+        hint="nothing of it is left; narrow it, or ask people for a larger budget",
     )
     return Refused(finding=finding, sqlstate=LIMIT_EXCEEDED)
 

@@ -125,7 +125,7 @@ def over_result(over: int, rows_max: int, size_max: int) -> bytes:
     return _error(
         OVER_BUDGET,
         f"the result is over the budget `{which}`: one statement may return {amount}",
-        "narrow it: a filter, an aggregate, LIMIT; people can give a task a larger budget",
+        "narrow it: a filter, an aggregate, LIMIT; the people who run this gate can raise it",
         "HP8014; the rest was not sent: what has come is not the whole result",
     )
 
@@ -145,7 +145,7 @@ def over_time(seconds: float) -> bytes:
     return _error(
         QUERY_CANCELED,
         f"cancelled: the budget `statement_time` lets one statement run for {seconds:g} s",
-        "narrow it, or split it; people can give a task a larger budget",
+        "narrow it, or split it; the people who run this gate can raise it",
         "HP8014; a longer `statement_timeout` of the session changes nothing about it",
     )
 
