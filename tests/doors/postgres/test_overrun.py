@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wire_client import B, E, P, Q, S, run
 
-from holdpoint.doors.postgres.pending import Known
+from holdpoint.doors.postgres.pending import Known, Operation, Own
 from holdpoint.doors.postgres.refusing import REFUSED_PARSE, REFUSED_QUERY
 from holdpoint.doors.postgres.relay import Relay
 from holdpoint.model.budget import Budget
@@ -223,6 +223,25 @@ def test_what_runs_for_too_long_may_end_by_itself(house: House) -> None:
     assert house.sent == "Q"
     house.relay.cancelled()
     assert house.sent == "Q"
+
+
+@pytest.mark.parametrize("extended", [False, True])
+def test_what_is_over_in_both_ways_keeps_no_question_back(house: House, extended: bool) -> None:
+    """A counted statement goes on to the gate's own question, or its locks would stay."""
+    operation = Operation(wrote=True, guarded=False, copies=False)
+    operation.on_answer = lambda: None
+    house.relay.halt()
+    if extended:
+        house.relay.send_execute(E(), operation)
+    else:
+        house.relay.send_query(b"UPDATE t RETURNING *", operation)
+    house.relay.cancel_head(errors.error_response("ERROR", "57014", "too long"))
+    house.server(HEAD, SEVERAL)
+    house.relay.cancelled()  # too late: it had ended
+    house.server(DONE, b"" if extended else READY["T"])
+    assert house.sent == ("E H" if extended else "Q")
+    house.relay.ask(REFUSED_QUERY, Own(0, lambda: None))
+    assert house.sent == "q"
 
 
 def test_what_nobody_has_asked_for_is_bounded_too(house: House) -> None:
