@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from holdpoint.engine.quorum import eligible, satisfied, seats_left
+from holdpoint.engine.quorum import eligible, satisfied
 from holdpoint.model import limits
 from holdpoint.model.finding import Finding
 from holdpoint.model.hold import Answer, Approval, Hold, HoldState
@@ -113,8 +113,3 @@ def _state_after(connection: Connection, hold: Hold, approval: Approval) -> Hold
         return HoldState.REJECTED
     approvers = rows.approving_groups(connection, hold.id)
     return HoldState.APPROVED if satisfied(hold.need, approvers) else HoldState.OPEN
-
-
-def approvals_left(connection: Connection, hold: Hold) -> int:
-    """Return how many more people must approve at least."""
-    return seats_left(hold.need, rows.approving_groups(connection, hold.id))
