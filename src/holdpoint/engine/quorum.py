@@ -22,18 +22,6 @@ def satisfied(need: ApprovalNeed, approvers: Approvers) -> bool:
     return any(_seats_filled(_seats(need.all_of + choice), approvers) for choice in choices)
 
 
-def seats_left(need: ApprovalNeed, approvers: Approvers) -> int:
-    """Return how many more people are needed at least; 0 when satisfied."""
-    if satisfied(need, approvers):
-        return 0
-    choices: Sequence[tuple[Quorum, ...]] = [(quorum,) for quorum in need.any_of] or [()]
-    left = []
-    for choice in choices:
-        seats = _seats(need.all_of + choice)
-        left.append(len(seats) - len(_match(seats, approvers)))
-    return max(1, min(left))
-
-
 def eligible(need: ApprovalNeed, groups: frozenset[str]) -> bool:
     """Tell whether a person in these groups could fill any seat at all."""
     quorums = need.all_of + need.any_of
