@@ -195,3 +195,11 @@ def test_a_terminal_is_not_driven_by_an_agent_s_text(path: Path) -> None:
     assert done.exit_code == 0
     assert "\x1b[31m" not in done.output
     assert "<U+001B>" in done.output
+
+
+def test_a_damaged_key_beside_the_store_is_said_in_words(path: Path) -> None:
+    path.with_name("h.db.pub").write_text("not a key\n")
+    done = run("verify", "--store", path)
+    assert done.exit_code == 5
+    assert "holds no public key" in done.output
+    assert "`--public-key`" in done.output

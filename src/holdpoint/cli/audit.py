@@ -171,13 +171,18 @@ def verify_store(
 
     # The side file first: it is never ahead of the store, which is read after it.
     side, bad = _side_heads(heads_file or store.beside(".heads"))
-    own = _own_key_text(store)
+    text = _own_key_text(store)
+    try:
+        own = [public_from_text(text)] if text else []
+    except ValueError as error:
+        words = f"`{store.beside('.pub')}` holds no public key: {error}"
+        fail(EXIT_TRAIL, words, "put the key back, or name it with `--public-key`")
     with store.database.reading() as connection:
         return verify_records(
             rows.origin(connection),
             rows.walk(connection),
             [*rows.heads(connection), *side],
-            keys or ([public_from_text(own)] if own else []),
+            keys or own,
             witnesses,
             bad_heads=bad,
         )

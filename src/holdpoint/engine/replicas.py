@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from holdpoint.engine.replicas_lag import Lag
-from holdpoint.engine.replicas_watch import Kind, Sight, Watched
+from holdpoint.engine.replicas_watch import UNSEEN, Kind, Sight, Watched
 from holdpoint.engine.secrets_command import apart
 from holdpoint.engine.standing import ServerStanding
 from holdpoint.engine.upstreams import NoWay, Objection, Way
@@ -88,6 +88,12 @@ class ReplicaSets:
             found = ReplicaSet(target, tier, self._url_of, self._look_url_of, self._clock)
             found = self._sets.setdefault(key, found)
         return found
+
+
+def _standing_note(sight: Sight) -> str:
+    if sight is UNSEEN:
+        return "nobody uses it now"
+    return sight.lag.why if sight.lag is not None else sight.problem
 
 
 def primary_of(target: Target, tier: Tier) -> Tier | None:
@@ -302,8 +308,9 @@ class ReplicaSet:
                 place=server.watched.place,
                 state=(sight := server.watched.sight).kind.value,
                 lag_s=sight.lag.seconds if sight.lag is not None else None,
-                note=sight.lag.why if sight.lag is not None else sight.problem,
-                good=server in found.good,
+                note=_standing_note(sight),
+                # One that nobody uses is not looked at: nothing is wrong with it.
+                good=server in found.good or sight is UNSEEN,
             )
             for server in self._servers
         )

@@ -15,6 +15,8 @@ from holdpoint.engine.standing import ServerStanding, TargetStanding
 
 def lag_words(server: ServerStanding) -> str:
     """How a server stands, in a few words: what it is, and how far behind."""
+    if server.state == "unknown":
+        return "not looked at"
     if server.state != "replica":
         return server.state
     if server.lag_s is None:
