@@ -26,7 +26,7 @@ from holdpoint.audit.heads import public_from_text
 from holdpoint.audit.outcomes import Outcomes
 from holdpoint.audit.verify import Report, verify
 from holdpoint.config import Config, load
-from holdpoint.engine.catalogs import CatalogUnavailable
+from holdpoint.engine.catalogs import CatalogUnavailable, read_mark
 from holdpoint.engine.holds import HoldBook
 from holdpoint.model.hold import Answer, Hold, HoldState
 from holdpoint.sql.names import Catalog
@@ -117,6 +117,7 @@ class Gate:
     _quiet: int = 0
     _quiet_at: int = 0
     _pictures: list[Catalog] = field(default_factory=list)
+    _mark: str = ""
 
     @classmethod
     def at(cls, folder: Path, url: str, **settings: Any) -> Self:
@@ -207,12 +208,21 @@ class Gate:
         They are made anew only where something was defined since (the keeper's mark tells), or
         where a picture was taken meanwhile: it may count the rows of the test before.
         """
-        seen = self.look_again() if self._pictures else []
-        same = len(seen) == len(self._pictures) > 0
-        same = same and all(one is two for one, two in zip(seen, self._pictures, strict=True))
+        same = bool(self._mark) and self.on_loop(self._marked()) == self._mark
         with psycopg.connect(self.direct, autocommit=True) as connection:
             connection.execute((ROWS if same else TABLES).encode())
         self._pictures = self.look_again()
+        if not same:
+            self._mark = self.on_loop(self._marked())
+
+    async def _marked(self) -> str:
+        """The catalog's mark; empty where a keeper has another picture than at the last look."""
+        assert self.running is not None
+        held = [keeper._catalog for keeper in self.running.door._keepers.values()]
+        if any(all(one is not two for two in self._pictures) for one in held):
+            return ""
+        async with await psycopg.AsyncConnection.connect(self.direct, autocommit=True) as own:
+            return await read_mark(own)
 
     def forget_catalog(self) -> None:
         """Have every picture of the catalog given up until the next look."""
