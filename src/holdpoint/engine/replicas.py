@@ -309,8 +309,7 @@ class ReplicaSet:
                 state=(sight := server.watched.sight).kind.value,
                 lag_s=sight.lag.seconds if sight.lag is not None else None,
                 note=_standing_note(sight),
-                # One that nobody uses is not looked at: nothing is wrong with it.
-                good=server in found.good or sight is UNSEEN,
+                good=server in found.good,
             )
             for server in self._servers
         )

@@ -30,6 +30,7 @@ SHOP = TargetStanding(
                 ServerStanding(place="db-2:5432/shop", state="replica", lag_s=0.2),
                 ServerStanding(place="db-3:5432/shop", state="replica", lag_s=3600.0, good=False),
                 ServerStanding(place="db-4:5432/shop", state="down", good=False, note="no answer"),
+                ServerStanding(place="db-5:5432/shop", good=False, note="nobody uses it now"),
             ),
             sessions=(
                 SessionStanding(
@@ -53,6 +54,7 @@ async def test_the_page_shows_tiers_servers_and_sessions(tmp_path: Path) -> None
     assert "replica, up to date" in text
     assert "replica, 3,600 s behind" in text
     assert "no answer" in text
+    assert text.count("not used") == 2, "one that nobody looks at alarms nobody"
     assert "&lt;b&gt;bot&lt;/b&gt;" in text
     assert "t-7K2M9P" in text
 
@@ -63,7 +65,7 @@ async def test_the_twin_says_the_same(tmp_path: Path) -> None:
         document = (await client.get("/targets.json", headers=headers)).json()
     (target,) = document["targets"]
     first, second = target["tiers"]
-    assert [each["lag_s"] for each in first["servers"]] == [0.2, 3600.0, None]
+    assert [each["lag_s"] for each in first["servers"]] == [0.2, 3600.0, None, None]
     assert first["sessions"][0]["since"] == "2026-11-23T03:00:00+00:00"
     assert second["sessions"] == []
 
