@@ -22,7 +22,7 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
-from holdpoint.access.verify import verify_target
+from holdpoint.access.verify.verify import verify_target
 from holdpoint.config import parse_url
 from holdpoint.embedded import EmbeddedPostgres
 from holdpoint.model.grants import Grant, GrantedPrivilege

@@ -11,9 +11,9 @@ import psycopg
 from psycopg import sql
 
 from holdpoint.access.desired import Desired, desired_roles
-from holdpoint.access.logins import refused_logins
-from holdpoint.access.plan import Plan, make_plan
-from holdpoint.access.reading import read_granted
+from holdpoint.access.plan.logins import refused_logins
+from holdpoint.access.plan.plan import Plan, make_plan
+from holdpoint.access.plan.reading import read_granted
 from holdpoint.config.urls import parse_url
 from holdpoint.embedded import EmbeddedPostgres
 from holdpoint.model.grants import Grant, GrantedPrivilege, ObjectClass

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 from verify_support import Shop, counted, on, only, shop, told, verified
 
-from holdpoint.access.drift import Drift, Kind
+from holdpoint.access.verify.drift import Drift, Kind
 from holdpoint.embedded import EmbeddedPostgres
 from holdpoint.model.budget import Budget
 from holdpoint.model.target import AccessLevel

@@ -10,11 +10,11 @@ import psycopg
 import pytest
 from verify_support import Shop, on, resolved, shop, verified
 
-from holdpoint.access import report
 from holdpoint.access.desired import desired_roles
-from holdpoint.access.look import look_at_rights
-from holdpoint.access.plan import make_plan
-from holdpoint.access.reading import read_granted
+from holdpoint.access.plan.plan import make_plan
+from holdpoint.access.plan.reading import read_granted
+from holdpoint.access.suggest.look import look_at_rights
+from holdpoint.access.verify import report
 from holdpoint.cli.access_plan import print_plan
 from holdpoint.config import Config
 from holdpoint.embedded import EmbeddedPostgres

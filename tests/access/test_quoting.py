@@ -6,8 +6,8 @@ import psycopg
 import pytest
 
 from holdpoint.access.desired import On, Right
+from holdpoint.access.plan.statements import Names, give, stored_value, take
 from holdpoint.access.quoting import identifier, literal
-from holdpoint.access.statements import Names, give, stored_value, take
 from holdpoint.embedded import EmbeddedPostgres
 
 NAMES = (

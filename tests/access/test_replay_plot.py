@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from xml.etree import ElementTree
 
-from holdpoint.access.plot import BAR_CHARS, SIGNS, lines_of, svg_of, whole_days
-from holdpoint.access.replay import Outcome
+from holdpoint.access.replay.plot import BAR_CHARS, SIGNS, lines_of, svg_of, whole_days
+from holdpoint.access.replay.replay import Outcome
 
 ALLOWED, HELD = Outcome.ALLOWED, Outcome.HELD
 SAME = (Counter({ALLOWED: 10}), Counter({ALLOWED: 10}))

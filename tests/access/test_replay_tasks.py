@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from holdpoint.access.history import Ending, Said
-from holdpoint.access.replay import Outcome, Replay
+from holdpoint.access.replay.replay import Outcome, Replay
 from holdpoint.model.target import AccessLevel, Allowance, Target, Tier
 from holdpoint.policy.compile import compile_policy
 

@@ -10,10 +10,10 @@ import pytest
 from suggest_support import eventually
 
 from holdpoint.access.history import Ending, Said
-from holdpoint.access.log_formats import BadLog, entries_of, pattern_of
-from holdpoint.access.look import connected
-from holdpoint.access.server_logs import LogFlaws, LogReader, moment_us
-from holdpoint.access.statistics import HIDDEN, NotThere, Statistics
+from holdpoint.access.suggest.log_formats import BadLog, entries_of, pattern_of
+from holdpoint.access.suggest.look import connected
+from holdpoint.access.suggest.server_logs import LogFlaws, LogReader, moment_us
+from holdpoint.access.suggest.statistics import HIDDEN, NotThere, Statistics
 from holdpoint.config.urls import parse_url
 from holdpoint.embedded import EmbeddedPostgres
 from support.servers import fresh_database

@@ -13,7 +13,7 @@ import pytest
 from psycopg import sql
 from suggest_support import granting
 
-from holdpoint.access.least import settled
+from holdpoint.access.suggest.least import settled
 from holdpoint.embedded import EmbeddedPostgres
 from holdpoint.model.effects import SessionView
 from holdpoint.model.grants import ObjectClass

@@ -10,9 +10,9 @@ import psycopg
 import pytest
 from verify_support import PASSWORD, Shop, counted, on, only, shop, told, verified
 
-from holdpoint.access.drift import Drift
-from holdpoint.access.settings import same_value
-from holdpoint.access.verify import Verified
+from holdpoint.access.verify.drift import Drift
+from holdpoint.access.verify.settings import same_value
+from holdpoint.access.verify.verify import Verified
 from holdpoint.embedded import EmbeddedPostgres, EmbeddedReplica
 from holdpoint.model.grants import Grant
 from holdpoint.model.target import AccessLevel, Allowance, Mint, Target, Tier

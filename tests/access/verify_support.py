@@ -11,10 +11,10 @@ import psycopg
 from psycopg import sql
 
 from holdpoint.access.desired import desired_roles
-from holdpoint.access.drift import Drift
-from holdpoint.access.plan import make_plan
-from holdpoint.access.reading import read_granted
-from holdpoint.access.verify import Verified, verify_target
+from holdpoint.access.plan.plan import make_plan
+from holdpoint.access.plan.reading import read_granted
+from holdpoint.access.verify.drift import Drift
+from holdpoint.access.verify.verify import Verified, verify_target
 from holdpoint.config.urls import parse_url
 from holdpoint.embedded import EmbeddedPostgres
 from holdpoint.model.grants import Grant, GrantedPrivilege, ObjectClass

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tier_texts import problem_of, problems_of, tier_of
 
-from holdpoint.access.suggest_toml import toml_of
+from holdpoint.access.suggest.toml import toml_of
 from holdpoint.config.grants import PRIVILEGES
 from holdpoint.model.grants import Grant, GrantedPrivilege, ObjectClass
 from holdpoint.model.target import AccessLevel

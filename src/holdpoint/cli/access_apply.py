@@ -28,8 +28,8 @@ from holdpoint.cli.options import config_option
 if TYPE_CHECKING:
     import psycopg
 
-    from holdpoint.access.apply import Applied, Notice
-    from holdpoint.access.plan import Plan
+    from holdpoint.access.plan.apply import Applied, Notice
+    from holdpoint.access.plan.plan import Plan
     from holdpoint.config import Config
     from holdpoint.model.target import Target
 
@@ -90,7 +90,7 @@ def apply_command(
     The gate holds it, people see every statement, and their approval is for exactly these. Nothing
     is done before, and nothing by half.
     """
-    from holdpoint.access.apply import Result
+    from holdpoint.access.plan.apply import Result
 
     config = load_config(config_path)
     place = target_of(config, target)
@@ -191,7 +191,7 @@ def _check(plan: Plan, connection: psycopg.Connection[tuple[Any, ...]], path: st
     """Stop unless the gate leads to the role and the server that the plan was made with."""
     import psycopg
 
-    from holdpoint.access.apply import too_large, where
+    from holdpoint.access.plan.apply import too_large, where
 
     too_much = too_large(plan.steps, plan.sql)
     if too_much:
@@ -214,7 +214,7 @@ def _check(plan: Plan, connection: psycopg.Connection[tuple[Any, ...]], path: st
 
 def _send(plan: Plan, connection: psycopg.Connection[tuple[Any, ...]], as_json: bool) -> Applied:
     """Send it, and show that it waits."""
-    from holdpoint.access.apply import send
+    from holdpoint.access.plan.apply import send
 
     shows = not as_json and sys.stderr.isatty()
     held = False

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import psycopg
 
     from holdpoint.access.desired import Desired
-    from holdpoint.access.plan import Plan
-    from holdpoint.access.statements import Step
+    from holdpoint.access.plan.plan import Plan
+    from holdpoint.access.plan.statements import Step
     from holdpoint.config import Config
     from holdpoint.model.target import Target
     from holdpoint.model.upstream import UpstreamUrl
@@ -159,9 +159,9 @@ def plan_of(
     """Ask the database and return the plan, or end with words."""
     import psycopg
 
-    from holdpoint.access.logins import refused_logins
-    from holdpoint.access.plan import make_plan
-    from holdpoint.access.reading import read_granted
+    from holdpoint.access.plan.logins import refused_logins
+    from holdpoint.access.plan.plan import make_plan
+    from holdpoint.access.plan.reading import read_granted
     from holdpoint.engine.probes import conninfo_of
 
     desired = desired_of(config, target, tiers)

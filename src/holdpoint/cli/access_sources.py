@@ -11,7 +11,7 @@ from holdpoint.cli.hold import EXIT_UNREACHABLE, EXIT_USAGE, fail, visible
 
 if TYPE_CHECKING:
     from holdpoint.access.history import Said
-    from holdpoint.access.server_logs import LogFlaws
+    from holdpoint.access.suggest.server_logs import LogFlaws
     from holdpoint.model.upstream import UpstreamUrl
 
 _PREFIX: Final = "SELECT pg_catalog.current_setting('log_line_prefix')"
@@ -21,8 +21,8 @@ def from_statistics(url: UpstreamUrl, role: str, notes: list[str]) -> Iterator[t
     """Yield what ``pg_stat_statements`` has of a role, of every role without one."""
     import psycopg
 
-    from holdpoint.access.look import connected
-    from holdpoint.access.statistics import NotThere, Statistics
+    from holdpoint.access.suggest.look import connected
+    from holdpoint.access.suggest.statistics import NotThere, Statistics
 
     statistics = Statistics(role=role)
 
@@ -47,8 +47,8 @@ def from_log(
     path: Path, url: UpstreamUrl, role: str, since_us: int, prefix: str | None, notes: list[str]
 ) -> Iterator[tuple[Said, int]]:
     """Yield what a server's log has; ``prefix`` None asks the server for its own."""
-    from holdpoint.access.log_formats import BadLog, entries_of
-    from holdpoint.access.server_logs import LogFlaws, LogReader
+    from holdpoint.access.suggest.log_formats import BadLog, entries_of
+    from holdpoint.access.suggest.server_logs import LogFlaws, LogReader
 
     if not path.is_file():
         fail(EXIT_USAGE, f"there is no log `{visible(str(path))}`")
@@ -67,7 +67,7 @@ def _prefix(url: UpstreamUrl) -> str:
     """The server's ``log_line_prefix``."""
     import psycopg
 
-    from holdpoint.access.look import connected
+    from holdpoint.access.suggest.look import connected
 
     async def ask() -> str:
         async with connected(url) as connection:

@@ -17,8 +17,8 @@ from holdpoint.cli.person import EXIT_CONFIGURATION
 
 if TYPE_CHECKING:
     from holdpoint.access.history import Flaws, Said
-    from holdpoint.access.suggest import Suggestion
-    from holdpoint.access.workload import Workload
+    from holdpoint.access.suggest.suggest import Suggestion
+    from holdpoint.access.suggest.workload import Workload
     from holdpoint.config import Config
     from holdpoint.model.needs import Need
     from holdpoint.model.target import Target, Tier
@@ -252,7 +252,7 @@ class _Gathering:
             self.notes.append(f"{words}; {hint}" if hint else words)
 
     def _workload(self, tier: Tier) -> Workload:
-        from holdpoint.access.workload import Workload
+        from holdpoint.access.suggest.workload import Workload
 
         found = self.workloads.get(tier.name)
         if found is None:
@@ -270,8 +270,8 @@ class _Gathering:
 
     def suggestion(self, tier: Tier) -> Suggestion:
         """Compare a tier's workload with what its role holds."""
-        from holdpoint.access.look import look_at_rights
-        from holdpoint.access.suggest import suggest as suggested
+        from holdpoint.access.suggest.look import look_at_rights
+        from holdpoint.access.suggest.suggest import suggest as suggested
 
         workload = self._workload(tier)
         url = _url_of(tier)
@@ -308,7 +308,7 @@ def _differs(suggestion: Suggestion, gathering: _Gathering) -> bool:
 
 
 async def _look_at_catalog(tier: Tier) -> Any:
-    from holdpoint.access.look import look_at_catalog
+    from holdpoint.access.suggest.look import look_at_catalog
 
     return await look_at_catalog(_url_of(tier), tier.settings)
 

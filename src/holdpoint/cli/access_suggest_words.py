@@ -11,8 +11,8 @@ import click
 from holdpoint.cli.hold import visible
 
 if TYPE_CHECKING:
-    from holdpoint.access.suggest import Drop, Suggested, Suggestion
-    from holdpoint.access.workload import Evidence, Example
+    from holdpoint.access.suggest.suggest import Drop, Suggested, Suggestion
+    from holdpoint.access.suggest.workload import Evidence, Example
     from holdpoint.model.grants import Grant
 
 SHOWN_CHARS_MAX: Final = 120
@@ -44,7 +44,7 @@ def is_lacking(line: Suggested, suggestion: Suggestion) -> bool:
 
 def print_toml(suggestions: Sequence[Suggestion], notes: Sequence[str]) -> None:
     """Print tables for holdpoint.toml; what is to be said stands in comments."""
-    from holdpoint.access.suggest_toml import toml_of
+    from holdpoint.access.suggest.toml import toml_of
 
     for note in notes:
         click.echo(f"# {one_line(note)}")
@@ -125,7 +125,7 @@ def _drop_words(drop: Drop) -> str:
 
 
 def _grant_words(grant: Grant) -> str:
-    from holdpoint.access.suggest_toml import words_of
+    from holdpoint.access.suggest.toml import words_of
 
     privileges = ", ".join(words_of(each) for each in grant.privileges)
     return one_line(f"{privileges} on {grant.kind.value} {grant.label}")
@@ -184,7 +184,7 @@ def document(
 
 
 def _suggestion_document(suggestion: Suggestion) -> dict[str, Any]:
-    from holdpoint.access.suggest_toml import toml_of
+    from holdpoint.access.suggest.toml import toml_of
 
     workload = suggestion.workload
     return {

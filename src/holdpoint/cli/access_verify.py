@@ -16,7 +16,7 @@ from holdpoint.cli.hold import EXIT_USAGE, fail, visible
 from holdpoint.cli.options import config_option
 
 if TYPE_CHECKING:
-    from holdpoint.access.verify import Verified
+    from holdpoint.access.verify.verify import Verified
     from holdpoint.config import Config
     from holdpoint.model.target import Target
 
@@ -46,8 +46,8 @@ def verify_command(
     Reads the effective privileges from the server itself, then tries as the tier's own role what
     must fail and what must work, in transactions that are rolled back. Changes nothing.
     """
-    from holdpoint.access import report
-    from holdpoint.access.verify import verify_target
+    from holdpoint.access.verify import report
+    from holdpoint.access.verify.verify import verify_target
 
     targets = _targets(load_config(config_path), target, tiers)
     results: list[Verified] = []

@@ -15,9 +15,9 @@ from holdpoint.cli.options import config_option
 from holdpoint.cli.person import EXIT_CONFIGURATION
 
 if TYPE_CHECKING:
-    from holdpoint.access.replay import Outcome
-    from holdpoint.access.replay_totals import Totals
-    from holdpoint.access.workload import Evidence, Example
+    from holdpoint.access.replay.replay import Outcome
+    from holdpoint.access.replay.totals import Totals
+    from holdpoint.access.suggest.workload import Evidence, Example
     from holdpoint.config import Config
     from holdpoint.sql.names import Catalog
 
@@ -69,7 +69,7 @@ def replay_command(
 
     Changes nothing. Figures that were not recorded are said to be unknown, never assumed.
     """
-    from holdpoint.access.replay import Replay
+    from holdpoint.access.replay.replay import Replay
     from holdpoint.cli.access_plan import load_config
     from holdpoint.cli.audit import since_us
 
@@ -113,7 +113,7 @@ def _catalogs(
 
     import psycopg
 
-    from holdpoint.access.look import look_at_catalog
+    from holdpoint.access.suggest.look import look_at_catalog
     from holdpoint.config import UrlError, resolve_upstream
     from holdpoint.engine.catalogs import CatalogUnavailable
 
@@ -141,7 +141,7 @@ def _read(
 ) -> tuple[Totals, bool]:
     """Replay the trail to its end; what it comes to, and whether the chain is broken."""
     from holdpoint.access.history import History
-    from holdpoint.access.replay_totals import Totals
+    from holdpoint.access.replay.totals import Totals
     from holdpoint.cli.access_suggest import words_of_flaws
     from holdpoint.cli.progress import shown
     from holdpoint.store.errors import StoreError
@@ -168,7 +168,7 @@ def _read(
 
 
 def _write(path: Path, totals: Totals, since: str) -> None:
-    from holdpoint.access.plot import svg_of
+    from holdpoint.access.replay.plot import svg_of
 
     title = f"{totals.changed:,} of {totals.count:,} statements would be decided differently"
     try:
@@ -182,7 +182,7 @@ def _write(path: Path, totals: Totals, since: str) -> None:
 
 
 def _print(totals: Totals, notes: list[str]) -> None:
-    from holdpoint.access.plot import lines_of
+    from holdpoint.access.replay.plot import lines_of
 
     for note in notes:
         click.echo(f"note: {one_line(note)}")
@@ -215,7 +215,7 @@ def _print(totals: Totals, notes: list[str]) -> None:
 
 
 def _print_matrix(totals: Totals) -> None:
-    from holdpoint.access.replay import Outcome
+    from holdpoint.access.replay.replay import Outcome
 
     columns = [each for each in Outcome if any(now is each for _, now in totals.matrix)]
     rows: list[Outcome] = [each for each in Outcome if any(t is each for t, _ in totals.matrix)]

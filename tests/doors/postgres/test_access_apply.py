@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from click.testing import Result as Ended
 from door_support import AGENTS, SECRET, Gate, eventually
 
-from holdpoint.access.apply import Applied, Notice, Result, send
+from holdpoint.access.plan.apply import Applied, Notice, Result, send
 from holdpoint.cli.access import access
 from holdpoint.cli.access_plan import plan_of
 from holdpoint.config import load

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from holdpoint.access.replay import Outcome, Replayed
-from holdpoint.access.workload import Evidence, evidence_of
+from holdpoint.access.replay.replay import Outcome, Replayed
+from holdpoint.access.suggest.workload import Evidence, evidence_of
 from holdpoint.model.limits import REPLAY_DAYS_MAX
 from holdpoint.store.times import from_us
 

@@ -9,14 +9,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from holdpoint.access.drift import NAMES_SHOWN, PREDEFINED, Drift, Kind, Through, shown
-from holdpoint.access.facts import Effective, Member, Owned, Reached, RoleFacts
 from holdpoint.access.minting import KEPT as MINTED_KEPT
 from holdpoint.access.minting import MARK as MINTED_MARK
 from holdpoint.access.minting import PREFIX as MINTED_PREFIX
-from holdpoint.access.promises import Promise
 from holdpoint.access.quoting import identifier, literal
-from holdpoint.access.settings import same_value
+from holdpoint.access.verify.drift import NAMES_SHOWN, PREDEFINED, Drift, Kind, Through, shown
+from holdpoint.access.verify.facts import Effective, Member, Owned, Reached, RoleFacts
+from holdpoint.access.verify.promises import Promise
+from holdpoint.access.verify.settings import same_value
 from holdpoint.policy.words import listed, quoted
 
 POWER_WORDS: Final[Mapping[str, str]] = {

@@ -9,8 +9,8 @@ from typing import Any, Final
 import psycopg
 
 from holdpoint.access.desired import AGENT, UrlOf, agents_of
-from holdpoint.access.drift import Drift, Kind
-from holdpoint.access.effective import SETTINGS
+from holdpoint.access.verify.drift import Drift, Kind
+from holdpoint.access.verify.effective import SETTINGS
 from holdpoint.engine.probes import conninfo_of
 from holdpoint.model import limits
 from holdpoint.model.target import Tier

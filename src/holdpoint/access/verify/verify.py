@@ -14,17 +14,17 @@ from typing import Any, Final
 
 import psycopg
 
-from holdpoint.access.attempts import SET_ROLE, Tried, try_all
 from holdpoint.access.desired import Desired, Objects, UrlOf, desired_roles
-from holdpoint.access.drift import Drift, Kind, label
-from holdpoint.access.drift_objects import ObjectDrift
-from holdpoint.access.drift_rest import RestDrift
-from holdpoint.access.drift_role import no_role, role_drift
-from holdpoint.access.effective import Connection, read_effective, read_role
-from holdpoint.access.promises import Promise, promise_of_access, promise_of_grants
-from holdpoint.access.reading import read_granted
-from holdpoint.access.verify_servers import Unreachable, connect, line_of, server_drift, sign_ins
-from holdpoint.access.verify_tries import Found, with_tries
+from holdpoint.access.plan.reading import read_granted
+from holdpoint.access.verify.attempts import SET_ROLE, Tried, try_all
+from holdpoint.access.verify.drift import Drift, Kind, label
+from holdpoint.access.verify.drift_objects import ObjectDrift
+from holdpoint.access.verify.drift_rest import RestDrift
+from holdpoint.access.verify.drift_role import no_role, role_drift
+from holdpoint.access.verify.effective import Connection, read_effective, read_role
+from holdpoint.access.verify.promises import Promise, promise_of_access, promise_of_grants
+from holdpoint.access.verify.servers import Unreachable, connect, line_of, server_drift, sign_ins
+from holdpoint.access.verify.tries import Found, with_tries
 from holdpoint.model import limits
 from holdpoint.model.target import Target, Tier
 from holdpoint.model.upstream import UpstreamUrl

@@ -13,13 +13,13 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from holdpoint.access import mends, roles, statements
 from holdpoint.access.desired import PUBLIC, DefaultRight, Desired, DesiredRole, Right, Wanted
-from holdpoint.access.granted import Granted, Held
-from holdpoint.access.mends import Mend
-from holdpoint.access.notes import notes_of
-from holdpoint.access.resolve import rights_of
-from holdpoint.access.statements import Step, names_of
+from holdpoint.access.plan import mends, roles, statements
+from holdpoint.access.plan.granted import Granted, Held
+from holdpoint.access.plan.mends import Mend
+from holdpoint.access.plan.notes import notes_of
+from holdpoint.access.plan.resolve import rights_of
+from holdpoint.access.plan.statements import Step, names_of
 from holdpoint.policy.words import listed, quoted
 
 BLOCKED_SHOWN: Final = 6  # objects of one line; all are counted

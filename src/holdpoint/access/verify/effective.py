@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import psycopg
 
-from holdpoint.access import effective_indirect as indirect
-from holdpoint.access import effective_queries as queries
 from holdpoint.access.desired import On
-from holdpoint.access.facts import (
+from holdpoint.access.verify import effective_indirect as indirect
+from holdpoint.access.verify import effective_queries as queries
+from holdpoint.access.verify.facts import (
     Bounds,
     DatabaseRights,
     DefaultEntry,

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from holdpoint import sql
 from holdpoint.access.history import Ending, Said
-from holdpoint.access.replay_impact import impact_of
+from holdpoint.access.replay.impact import impact_of
 from holdpoint.audit.redact import MARK
 from holdpoint.model.case import Case
 from holdpoint.model.decision import Decision

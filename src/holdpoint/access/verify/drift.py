@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from holdpoint.access.facts import PUBLIC_OID, Effective, Entry, RoleFacts
-from holdpoint.access.promises import Promise
 from holdpoint.access.quoting import identifier
+from holdpoint.access.verify.facts import PUBLIC_OID, Effective, Entry, RoleFacts
+from holdpoint.access.verify.promises import Promise
 from holdpoint.policy.words import listed, quoted
 
 NAMES_SHOWN: Final = 5  # of one line of words

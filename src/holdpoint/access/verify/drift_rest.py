@@ -10,12 +10,20 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from holdpoint.access import effective_queries as queries
 from holdpoint.access.desired import On
-from holdpoint.access.drift import PREDEFINED, Drift, DriftMaker, Kind, Through, label, shown
-from holdpoint.access.facts import PUBLIC_OID, DefaultEntry, Effective, Entry, Function, Lead, Other
-from holdpoint.access.promises import Promise
 from holdpoint.access.quoting import identifier, qualified
+from holdpoint.access.verify import effective_queries as queries
+from holdpoint.access.verify.drift import PREDEFINED, Drift, DriftMaker, Kind, Through, label, shown
+from holdpoint.access.verify.facts import (
+    PUBLIC_OID,
+    DefaultEntry,
+    Effective,
+    Entry,
+    Function,
+    Lead,
+    Other,
+)
+from holdpoint.access.verify.promises import Promise
 from holdpoint.model import limits
 from holdpoint.model.target import AccessLevel
 from holdpoint.policy.words import listed, quoted

@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from holdpoint.access.desired import Desired, DesiredRole, Objects, On, Wanted
-from holdpoint.access.effective_queries import (
+from holdpoint.access.plan.resolve import rights_of
+from holdpoint.access.verify.effective_queries import (
     COLUMN_BITS,
     SCHEMA_BITS,
     SEQUENCE_BITS,
     TABLE_BITS,
     mask_of,
 )
-from holdpoint.access.facts import Bounds
-from holdpoint.access.resolve import rights_of
+from holdpoint.access.verify.facts import Bounds
 from holdpoint.model.target import AccessLevel
 
 _READ: Final = ("select",)

@@ -13,7 +13,7 @@ from typing import Any, Final
 from psycopg import sql
 
 from holdpoint.access.history import Ending, Said
-from holdpoint.access.rights_held import Connection, unshadowed
+from holdpoint.access.suggest.rights_held import Connection, unshadowed
 
 HIDDEN: Final = "<insufficient privilege>"
 """What stands for the texts of others where the one who asks may not see them."""

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from holdpoint.access.least import grants_of, settled
-from holdpoint.access.rights_held import RightsHeld
-from holdpoint.access.workload import Evidence, Place, Workload, place_of
+from holdpoint.access.suggest.least import grants_of, settled
+from holdpoint.access.suggest.rights_held import RightsHeld
+from holdpoint.access.suggest.workload import Evidence, Place, Workload, place_of
 from holdpoint.model.grants import Grant, GrantedPrivilege, ObjectClass
 from holdpoint.model.needs import Need, Needs
 from holdpoint.sql.names import Catalog

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from holdpoint.access.attempts import SET_ROLE, Answer, Outcome, Tried
-from holdpoint.access.drift import Drift, Kind
-from holdpoint.access.promises import Promise
+from holdpoint.access.verify.attempts import SET_ROLE, Answer, Outcome, Tried
+from holdpoint.access.verify.drift import Drift, Kind
+from holdpoint.access.verify.promises import Promise
 from holdpoint.policy.words import quoted
 
 

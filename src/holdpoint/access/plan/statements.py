@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from holdpoint.access.desired import PUBLIC, DefaultRight, DesiredRole, On, Right
-from holdpoint.access.granted import Granted, Membership, RoleSetting
+from holdpoint.access.plan.granted import Granted, Membership, RoleSetting
 from holdpoint.access.quoting import identifier, literal, qualified
 from holdpoint.audit.redact import MARK
 from holdpoint.policy.words import listed, quoted

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from holdpoint.access.desired import PUBLIC, Desired, DesiredRole, On, Wanted
-from holdpoint.access.granted import Granted
+from holdpoint.access.plan.granted import Granted
 from holdpoint.policy.words import listed, quoted
 
 SHOWN: Final = 6

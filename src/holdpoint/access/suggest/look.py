@@ -7,7 +7,12 @@ from contextlib import asynccontextmanager
 
 import psycopg
 
-from holdpoint.access.rights_held import Connection, RightsHeld, read_rights, read_signatures
+from holdpoint.access.suggest.rights_held import (
+    Connection,
+    RightsHeld,
+    read_rights,
+    read_signatures,
+)
 from holdpoint.engine.catalogs import read_catalog
 from holdpoint.engine.probes import conninfo_of, options_of
 from holdpoint.model.limits import UPSTREAM_CONNECT_TIMEOUT_S

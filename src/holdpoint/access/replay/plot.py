@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from html import escape
 from typing import Final
 
-from holdpoint.access.replay import Outcome
+from holdpoint.access.replay.replay import Outcome
 
 Days = Mapping[str, tuple[Counter[Outcome], Counter[Outcome]]]
 

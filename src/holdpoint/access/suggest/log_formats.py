@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from holdpoint.access.server_logs import Entry, LogFlaws, moment_us
+from holdpoint.access.suggest.server_logs import Entry, LogFlaws, moment_us
 from holdpoint.model.limits import LOG_LINE_BYTES_MAX
 
 _GZIP: Final = b"\x1f\x8b"

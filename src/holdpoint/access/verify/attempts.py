@@ -20,12 +20,12 @@ from typing import Any, Final
 import psycopg
 from psycopg import errors
 
-from holdpoint.access.drift import label
-from holdpoint.access.effective import Connection
-from holdpoint.access.effective_queries import COLUMN_BITS, SCHEMA_BITS, TABLE_BITS, names_of
-from holdpoint.access.facts import RoleFacts
-from holdpoint.access.promises import Promise
 from holdpoint.access.quoting import identifier, qualified
+from holdpoint.access.verify.drift import label
+from holdpoint.access.verify.effective import Connection
+from holdpoint.access.verify.effective_queries import COLUMN_BITS, SCHEMA_BITS, TABLE_BITS, names_of
+from holdpoint.access.verify.facts import RoleFacts
+from holdpoint.access.verify.promises import Promise
 from holdpoint.model import limits
 
 # Each needs the one privilege and no other: a filter or a value taken from a row would need SELECT.

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, TypeVar
 
 from holdpoint.access.desired import On
-from holdpoint.access.drift import PREDEFINED, Drift, DriftMaker, Kind, Through, label, shown
-from holdpoint.access.facts import PUBLIC_OID, Difference, Effective, Entry, Lead
-from holdpoint.access.promises import Promise
 from holdpoint.access.quoting import identifier, qualified
+from holdpoint.access.verify.drift import PREDEFINED, Drift, DriftMaker, Kind, Through, label, shown
+from holdpoint.access.verify.facts import PUBLIC_OID, Difference, Effective, Entry, Lead
+from holdpoint.access.verify.promises import Promise
 from holdpoint.policy.words import listed, quoted
 
 ALIKE_MAX: Final = 8  # more objects with the same drift from the same place are told together

@@ -16,7 +16,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import pq
 
-from holdpoint.access.statements import Step
+from holdpoint.access.plan.statements import Step
 from holdpoint.model.limits import CANCEL_TIMEOUT_S, PARSE_BYTES_MAX, STATEMENT_COUNT_MAX
 from holdpoint.policy import refusals
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from holdpoint.access.drift import Drift
-from holdpoint.access.verify import Verified
+from holdpoint.access.verify.drift import Drift
+from holdpoint.access.verify.verify import Verified
 from holdpoint.model.target import AccessLevel
 from holdpoint.policy.words import quoted
 

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from holdpoint.access import statements
 from holdpoint.access.desired import PUBLIC, Desired, On, Right, Wanted
-from holdpoint.access.granted import Granted, Held
-from holdpoint.access.statements import Step, names_of
+from holdpoint.access.plan import statements
+from holdpoint.access.plan.granted import Granted, Held
+from holdpoint.access.plan.statements import Step, names_of
 from holdpoint.policy.words import listed, quoted
 
 ROLES_SHOWN: Final = 4

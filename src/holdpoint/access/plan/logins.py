@@ -16,7 +16,7 @@ from typing import Final
 import psycopg
 
 from holdpoint.access.desired import Desired, DesiredRole
-from holdpoint.access.granted import Granted
+from holdpoint.access.plan.granted import Granted
 from holdpoint.model.limits import UPSTREAM_CONNECT_TIMEOUT_S
 from holdpoint.wire.postgres import scram
 

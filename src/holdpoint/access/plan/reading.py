@@ -15,7 +15,7 @@ from typing import Any, Final
 import psycopg
 
 from holdpoint.access.desired import DefaultRight, Desired, Objects, On, Right
-from holdpoint.access.granted import (
+from holdpoint.access.plan.granted import (
     Granted,
     Held,
     HeldDefault,

@@ -11,12 +11,12 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
-from holdpoint.access import statements
 from holdpoint.access.desired import Desired, DesiredRole
-from holdpoint.access.granted import Granted, Membership, RoleState
-from holdpoint.access.logins import verifier_of
+from holdpoint.access.plan import statements
+from holdpoint.access.plan.granted import Granted, Membership, RoleState
+from holdpoint.access.plan.logins import verifier_of
+from holdpoint.access.plan.statements import Step
 from holdpoint.access.quoting import identifier
-from holdpoint.access.statements import Step
 from holdpoint.policy.words import listed, quoted
 
 OPTIONS_SINCE: Final = 16

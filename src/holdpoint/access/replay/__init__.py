@@ -1,0 +1,1 @@
+"""The statements of a trail, decided again under another configuration."""

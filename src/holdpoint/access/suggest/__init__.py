@@ -1,0 +1,1 @@
+"""The least grants that would have covered what was done."""

@@ -1,0 +1,1 @@
+"""What a database really gives each tier, compared with what the configuration says."""
