@@ -49,6 +49,7 @@ grants = {{ "*" = ["select"] }}
 
 [targets.shop.tiers.write]
 access = "read-write"
+agents = ["{agent}"]
 url = "file:{directory}/writer.url"
 role = "shop_writer"
 functions = {{ "reserve_stock(integer, text, integer)" = ["execute"] }}
@@ -63,6 +64,7 @@ products = ["update"]
 
 [targets.shop.tiers.owner]
 access = "owner"
+agents = ["{agent}"]  # for `holdpoint access apply`; a real one would be for nobody but that
 url = "file:{directory}/owner.url"
 """
 
@@ -103,7 +105,9 @@ def set_stage(directory: Path, shop: Shop, *, postgres_port: int, web_port: int)
         write_secret(directory / f"{name}.url", url)
     configuration = directory / "holdpoint.toml"
     configuration.write_text(
-        CONFIGURATION.format(directory=directory, postgres_port=postgres_port, web_port=web_port)
+        CONFIGURATION.format(
+            directory=directory, postgres_port=postgres_port, web_port=web_port, agent=AGENT
+        )
     )
     store = directory / "holdpoint.db"
     agent_password = new_secret(CredentialClass.AGENT, secrets.token_bytes)
