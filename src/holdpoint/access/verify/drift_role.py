@@ -143,7 +143,7 @@ def _settings(role: RoleFacts, promise: Promise) -> Iterator[Drift]:
             kind=Kind.CHANGED,
             about=f"setting {quoted(setting)}",
             what=f"{is_now}, the tier says {quoted(value)}",
-            source="ALTER ROLE … SET" if setting in now else "ALTER ROLE … RESET",
+            source="ALTER ROLE … SET" if setting in now else "nothing is set for the role",
             mend=(
                 *_resets(role, setting, in_database_only=True),
                 f"ALTER ROLE {name} SET {identifier(setting)} = {literal(value)};",
