@@ -183,7 +183,7 @@ def show(task_id: str, store_path: Path, as_json: bool) -> None:
 @click.argument("task_id", metavar="ID")
 @on_store
 def end(task_id: str, store_path: Path, as_json: bool) -> None:
-    """End a task now. Its secret is dead at once.
+    """End a task now, with all that it asked for and collected. Secrets are dead at once.
 
     A running server ends its sessions within a few seconds, and what they run is cancelled.
     """
@@ -192,12 +192,18 @@ def end(task_id: str, store_path: Path, as_json: bool) -> None:
     from holdpoint.model.record import RecordKind
 
     with opened(store_path) as store:
-        change(
+        body = change(
             store,
             RecordKind.TASK_ENDED,
             lambda connection: tasks.end(connection, task_id, datetime.now(UTC)),
         )
-    said(as_json, {"id": task_id}, f"ended {visible(task_id)}; its sessions end")
+    collected = body["collected"]
+    with_it = f" and {', '.join(collected)}, which it collected" if collected else ""
+    said(
+        as_json,
+        {"id": task_id, "collected": collected},
+        f"ended {visible(task_id)}{with_it}; the sessions end",
+    )
 
 
 def state_of(task: Task, now: datetime) -> str:

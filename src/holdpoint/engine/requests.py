@@ -33,6 +33,7 @@ from holdpoint.policy.tier_words import budget_words
 from holdpoint.policy.tiers import may_use
 from holdpoint.policy.words import clipped, quoted
 from holdpoint.store import credentials
+from holdpoint.store.tasks import HOLD_TICKET
 
 REQUEST: Final = "HP8019"
 KIND: Final = "tier"  # what `kind` says in the case of a request; statements have none
@@ -336,7 +337,7 @@ def _task_of(hold: Hold, login: Login, now: datetime) -> Task:
         created_by=", ".join(approvers),
         created_at=now,
         expires_at=now + timedelta(seconds=case["for_s"]),
-        ticket=f"hold {hold.id}",
+        ticket=f"{HOLD_TICKET}{hold.id}",
         tiers=(f"{hold.target}/{hold.tier}",),
         budget=login.budget,
     )

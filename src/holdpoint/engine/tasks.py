@@ -42,14 +42,28 @@ def start(connection: Connection, task: Task, scram_verifier: str) -> Task:
 
 
 def end(connection: Connection, task_id: str, at: datetime) -> dict[str, Any]:
-    """End a task and its credential; returns the record. Raises ``StoreError`` if it cannot be."""
+    """End a task with all that it asked for and collected, and their credentials.
+
+    Who ends a task takes away what its agent got by it. Returns the record; raises ``StoreError``
+    if there is no such task or it was ended.
+    """
     task = rows.get(connection, task_id)
     if task is None:
         raise StoreError(f"there is no task `{task_id}`: see `holdpoint task list`")
     if not rows.end(connection, task_id, at):
         raise StoreError(f"task `{task_id}` was ended already")
-    credentials.revoke(connection, task_id, at)
-    return {"task": task_id, "agent": task.agent, "expires_at_us": to_us(task.expires_at)}
+    ended = [task_id]
+    for each in ended:  # it grows: what was collected may have asked for more
+        credentials.revoke(connection, each, at)
+        for further in rows.collected_by(connection, each):
+            rows.end(connection, further, at)
+            ended.append(further)
+    return {
+        "task": task_id,
+        "agent": task.agent,
+        "expires_at_us": to_us(task.expires_at),
+        "collected": ended[1:],
+    }
 
 
 def started_body(task: Task) -> dict[str, Any]:

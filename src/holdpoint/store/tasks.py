@@ -14,10 +14,13 @@ from sqlalchemy import Connection, Row, insert, select, update
 from holdpoint.model.budget import Budget
 from holdpoint.model.task import Task
 from holdpoint.store.database import Database
-from holdpoint.store.tables import TASKS
+from holdpoint.store.tables import HOLDS, TASKS
 from holdpoint.store.times import from_us, from_us_or_none, to_us
 
 TASK_PREFIX: Final = "t-"
+HOLD_TICKET: Final = "hold "
+"""What stands before a hold's id in the ticket of a task that was collected from it."""
+
 _LIKE_AN_ID: Final = re.compile(r"t-[0-9a-z]{6,}")
 
 
@@ -77,6 +80,17 @@ def end(connection: Connection, task_id: str, at: datetime) -> bool:
         .values(ended_at=to_us(at))
     )
     return connection.execute(change).rowcount == 1
+
+
+def collected_by(connection: Connection, task_id: str) -> list[str]:
+    """Return the tasks that a task asked for and collected, those that have not ended."""
+    wanted = (
+        select(TASKS.c.id)
+        .join(HOLDS, TASKS.c.ticket == HOLD_TICKET + HOLDS.c.id)
+        .where(HOLDS.c.task == task_id, HOLDS.c.agent == TASKS.c.agent, TASKS.c.ended_at.is_(None))
+        .order_by(TASKS.c.id)
+    )
+    return list(connection.execute(wanted).scalars())
 
 
 def end_all_of(connection: Connection, agent: str, at: datetime) -> int:
