@@ -7,13 +7,14 @@ rights on tables, sequences and schemas, ``drift_rest`` about everything else.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
 from holdpoint.access.quoting import identifier
-from holdpoint.access.verify.facts import PUBLIC_OID, Effective, Entry, RoleFacts
+from holdpoint.access.verify.facts import PUBLIC_OID, Effective, Entry, Lead, RoleFacts
 from holdpoint.access.verify.promises import Promise
 from holdpoint.policy.words import listed, quoted
 
@@ -81,12 +82,19 @@ class Through:
 
 
 class DriftMaker:
-    """Makes drift of one role; the base of what sorts the findings about objects."""
+    """Makes drift of one role; the base of what sorts the findings about objects.
+
+    ``through`` collects what it has by memberships, to be told together.
+    """
 
     def __init__(self, found: Effective, promise: Promise) -> None:
         self._found = found
         self._promise = promise
         self._role: RoleFacts = found.role
+        self.through: list[Through] = []
+        self._leads: dict[tuple[str, str], list[Lead]] = defaultdict(list)
+        for lead in found.leads:
+            self._leads[lead.schema, lead.name].append(lead)
 
     def _drift(
         self,

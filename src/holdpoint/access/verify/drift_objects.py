@@ -13,8 +13,7 @@ from typing import Final, TypeVar
 from holdpoint.access.desired import On
 from holdpoint.access.quoting import identifier, qualified
 from holdpoint.access.verify.drift import PREDEFINED, Drift, DriftMaker, Kind, Through, label, shown
-from holdpoint.access.verify.facts import PUBLIC_OID, Difference, Effective, Entry, Lead
-from holdpoint.access.verify.promises import Promise
+from holdpoint.access.verify.facts import PUBLIC_OID, Difference, Entry
 from holdpoint.policy.words import listed, quoted
 
 ALIKE_MAX: Final = 8  # more objects with the same drift from the same place are told together
@@ -33,13 +32,6 @@ _Same = tuple[On, str, str, tuple[str, ...], Entry]
 
 class ObjectDrift(DriftMaker):
     """Sorts what was found about objects: drift of its own, and what comes through memberships."""
-
-    def __init__(self, found: Effective, promise: Promise) -> None:
-        super().__init__(found, promise)
-        self.through: list[Through] = []
-        self._leads: dict[tuple[str, str], list[Lead]] = defaultdict(list)
-        for lead in found.leads:
-            self._leads[lead.schema, lead.name].append(lead)
 
     def all(self) -> list[Drift]:
         """Everything, in the order of classes of objects."""

@@ -6,7 +6,6 @@ privileges, and what no configuration grants.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -17,13 +16,11 @@ from holdpoint.access.verify.drift import PREDEFINED, Drift, DriftMaker, Kind, T
 from holdpoint.access.verify.facts import (
     PUBLIC_OID,
     DefaultEntry,
-    Effective,
     Entry,
     Function,
     Lead,
     Other,
 )
-from holdpoint.access.verify.promises import Promise
 from holdpoint.model import limits
 from holdpoint.model.target import AccessLevel
 from holdpoint.policy.words import listed, quoted
@@ -46,13 +43,6 @@ _DATABASE_WORDS: Final = {
 
 class RestDrift(DriftMaker):
     """Sorts what was found besides rights on tables, sequences and schemas."""
-
-    def __init__(self, found: Effective, promise: Promise) -> None:
-        super().__init__(found, promise)
-        self.through: list[Through] = []
-        self._leads: dict[tuple[str, str], list[Lead]] = defaultdict(list)
-        for lead in found.leads:
-            self._leads[lead.schema, lead.name].append(lead)
 
     def all(self) -> list[Drift]:
         """Everything, in the order of classes of objects."""

@@ -185,6 +185,7 @@ class PostgresDoor:
         if arrival.tier.access is AccessLevel.READ_ONLY:
             settings.update(READ_ONLY_SETTINGS)
         place = f"tier `{arrival.tier.name}` of target `{arrival.target.name}`"
+        problem = _unreachable(f"{place} cannot be reached: no server is known")
         try:
             for way in await self._upstreams.ways(arrival.target, arrival.tier, arrival.login):
                 try:
